@@ -1,0 +1,37 @@
+# `make` alone lists the targets.
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+env: $(STAMP) ## make .venv with the locked packages and this project
+
+$(STAMP): requirements.lock pyproject.toml scripts/env
+	scripts/env $(VENV)
+	@touch $@
+
+demo: env ## build a model, start a broker and a fleet, and watch it learn
+	$(BIN)/microfed run examples/digits.toml
+
+test: env ## install what the tests need where allowed, then check and test everything
+	scripts/system-packages
+	scripts/check $(BIN)
+	scripts/test $(BIN)
+
+check: env ## format, lint, types, import rules
+	scripts/check $(BIN)
+
+models: env ## build the released models again
+	for name in digits har fashion speech; do \
+	    $(BIN)/microfed build examples/$$name.toml --out tflite_models/$$name || exit; done
+
+lock: env ## pin the newest versions that pyproject.toml allows
+	scripts/lock $(BIN)
+
+clean: ## remove what was built or run here
+	rm -rf $(VENV) build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.PHONY: help env demo test check models lock clean

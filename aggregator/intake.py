@@ -1,0 +1,61 @@
+"""What comes in from devices, made safe: payloads to messages, updates to arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.accumulate import OutOfRangeError, check_range
+from wire.cbor import decode
+from wire.codec import Codec
+from wire.errors import CodecError, WireError
+from wire.messages import Block, Decline, Hello, Message, Need, Offer, Presence, Reason
+from wire.topics import Topics
+
+_ALLOWED = {"state": (Presence,), "up": (Hello, Need, Block, Offer, Decline)}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Content:
+    """The bytes of an update that were found good, and what they say."""
+
+    payload: bytes
+    delta: NDArray[np.float32]  # (unmasked parameters,)
+
+
+def read(topics: Topics, topic: str, payload: bytes) -> tuple[str, Message | Reason]:
+    """Who sent what.  The device is "" if the topic is nobody's; a Reason says what is wrong."""
+    sender = topics.sender(topic)
+    if sender is None:
+        return "", Reason.MALFORMED
+    device, channel = sender
+    try:
+        message = decode(payload)
+    except WireError:
+        return device, Reason.MALFORMED
+    if not isinstance(message, _ALLOWED[channel]):
+        return device, Reason.MALFORMED
+    return device, message
+
+
+def judge(
+    offer: Offer, payload: bytes, codec: Codec, size: int, bounds: tuple[int, ...]
+) -> Content | Reason:
+    """The update that `payload` is, or why it is none.
+
+    CORRUPT if the bytes are not those that were offered, MALFORMED if they do
+    not decode, OUT_OF_RANGE if a value is not finite or too large.
+    """
+    if sha256(payload).digest() != offer.manifest.digest:
+        return Reason.CORRUPT
+    try:
+        delta = codec.decode(payload, size, bounds)
+        check_range(delta)
+    except CodecError:
+        return Reason.MALFORMED
+    except OutOfRangeError:
+        return Reason.OUT_OF_RANGE
+    return Content(payload, delta)

@@ -1,0 +1,107 @@
+"""Who is there: the devices that said hello, bounded in number.
+
+Only a Hello makes a device known, so a flood of state messages under invented
+ids costs nothing.  Sessions order what a device's life looks like from here:
+a LOST or SLEEPING of an older session than its last Hello says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from wire.messages import Hello, Presence, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One known device: its last Hello, and whether it is there."""
+
+    hello: Hello
+    online: bool
+    since: float  # of the last change, on the caller's clock
+    asleep: bool = False  # it has left on purpose
+
+
+class Registry:
+    """At most `most` devices; when full, the one gone longest makes room for a new one."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._peers: dict[str, Peer] = {}
+        self.online = 0  # devices that are there
+
+    def __contains__(self, device: object) -> bool:
+        return device in self._peers
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def get(self, device: str) -> Peer | None:
+        """The peer of that id, if it is known."""
+        return self._peers.get(device)
+
+    @property
+    def awake(self) -> int:
+        """Devices that are there or may come back: all that have not said that they leave."""
+        return sum(not peer.asleep for peer in self._peers.values())
+
+    def ids(self) -> list[str]:
+        """The devices that are there, sorted."""
+        return sorted(device for device, peer in self._peers.items() if peer.online)
+
+    def hello(self, device: str, hello: Hello, now: float, keep: Collection[str]) -> bool:
+        """Take a Hello; False if it must be refused.
+
+        Refused are a Hello of an older session than the one that is there, and
+        a new device when all places are taken by devices that are online or in
+        `keep` (the open cohort).  A device that is gone may start its sessions
+        again from 1: it may have lost its memory with its power.
+        """
+        known = self._peers.get(device)
+        if known and known.online and hello.session < known.hello.session:
+            return False
+        if known is None and not self._make_room(keep):
+            return False
+        self.online += not (known and known.online)
+        self._peers[device] = Peer(hello, online=True, since=now)
+        return True
+
+    def holds(self, device: str, base: bytes, version: int, check: int) -> None:
+        """Note what model a device has proved to hold since its Hello."""
+        peer = self._peers.get(device)
+        if peer is not None:
+            hello = replace(peer.hello, base=base, version=version, check=check)
+            self._peers[device] = replace(peer, hello=hello)
+
+    def presence(self, device: str, presence: Presence, now: float) -> bool:
+        """Take a birth, sleep or death; True if it changed who is there."""
+        peer = self._peers.get(device)
+        if peer is None or presence.session < peer.hello.session:
+            return False
+        asleep = presence.status is Status.SLEEPING
+        if not peer.online:  # it may come back without a Hello, when the run is over
+            self._peers[device] = replace(peer, asleep=asleep)
+            return False
+        if presence.status is Status.ONLINE and presence.session == peer.hello.session:
+            return False
+        # A birth of a newer session ends the old one; its Hello will follow.
+        self.online -= 1
+        self._peers[device] = replace(peer, online=False, since=now, asleep=asleep)
+        return True
+
+    def all_gone(self, now: float) -> None:
+        """Forget who is online, until they say hello again."""
+        self.online = 0
+        for device, peer in self._peers.items():
+            if peer.online:
+                self._peers[device] = replace(peer, online=False, since=now)
+
+    def _make_room(self, keep: Collection[str]) -> bool:
+        if len(self._peers) < self._most:
+            return True
+        gone = [(p.since, d) for d, p in self._peers.items() if not p.online and d not in keep]
+        if not gone:
+            return False
+        del self._peers[min(gone)[1]]
+        return True

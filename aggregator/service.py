@@ -1,0 +1,135 @@
+"""Running a fleet's rounds, from settings and a base file to a better one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from aggregator.course import Course, Made, Plan, Run
+from aggregator.edge import Edge
+from aggregator.outlet import BEST, NEWEST, write_models
+from aggregator.records import RoundRecord
+from aggregator.rules import rule_of
+from aggregator.schema import Totals
+from aggregator.settings import FederatedSettings
+from aggregator.store import Store
+from aggregator.versions import Versions
+from mqtt_client.endpoint import Endpoint
+from wire.settings import WireSettings
+from wire.topics import Topics
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run came to.  Accuracies are those that `evaluate` gave for the int8 files."""
+
+    finished: bool  # False: it was asked to stop, and can be resumed
+    rounds: int  # closed
+    updates: int  # accepted, in rounds that closed or not
+    parameters: int  # of the model, masked ones included
+    accuracy_start: float
+    accuracy_end: float
+    accuracy_best: float
+    bytes_up: int  # MQTT payload bytes
+    bytes_down: int
+    model: Path
+    best: Path
+
+
+async def aggregate(
+    *,
+    endpoint: Endpoint,
+    fleet: str,
+    base: bytes,
+    run_dir: Path,
+    settings: FederatedSettings,
+    wire: WireSettings,
+    expected: int,
+    seed: int,
+    evaluate: Callable[[bytes], float],
+    on_round: Callable[[RoundRecord], None],
+) -> Result:
+    """Run a fleet's rounds until all have closed; go on where `run_dir` left off.
+
+    Keeps state.sqlite, model.tflite (the newest version) and best.tflite (the
+    most accurate) in `run_dir`.  SIGINT and SIGTERM stop it cleanly, and so
+    does cancelling.
+
+    Args:
+        endpoint: the broker.
+        fleet: one topic level: which devices these are.
+        base: the int8 .tflite that version 0 is.
+        run_dir: made if missing; the same arguments resume what it holds.
+        settings: the [federated] section.
+        wire: the [wire] section.
+        expected: devices the experiment has; waited for unless settings say how many.
+        seed: of cohorts and of the tasks' seeds.
+        evaluate: accuracy of a .tflite file; runs in a thread of its own.
+        on_round: called on the loop after each round, and with number 0 for
+            the base file when the run is new.
+
+    Raises:
+        StoreMismatchError: `run_dir` holds another run.
+        RunBusyError: another process works on it.
+        QuorumLostError: three rounds in a row did not reach their quorum.
+        BrokerUnreachable: the first connect failed; a later loss is waited out.
+        ModelError: `base` cannot be trained.
+    """
+    plan = Plan(settings, wire, settings.min_devices or expected, seed)
+    topics = Topics(fleet)
+    with (
+        Store(run_dir, _identity(base, topics, plan)) as store,
+        ThreadPoolExecutor(1, "evaluate") as executor,
+    ):
+        versions = Versions(base, store.weights)
+        loop = asyncio.get_running_loop()
+        loaded = store.load()
+        if loaded is None:
+            accuracy = await loop.run_in_executor(executor, evaluate, base)
+            loaded = store.begin(versions.first(rule_of(settings)), accuracy)
+            on_round(RoundRecord(0, 0, accuracy))
+        write_models(run_dir, versions, store)
+        run = Run(plan, topics, versions, store, loaded, on_round)
+
+        async def make(course: Course) -> Made:
+            return await loop.run_in_executor(executor, course.make, evaluate)
+
+        edge = Edge(endpoint, run, make, lambda: write_models(run_dir, versions, store))
+        finished = await edge.run()
+        return _result(finished, run_dir, versions, store, edge.totals)
+
+
+def _identity(base: bytes, topics: Topics, plan: Plan) -> dict[str, object]:
+    """What must be the same for a run to be resumed.  More rounds may be asked for."""
+    federated = plan.settings.model_dump(exclude={"rounds"})
+    return {
+        "base": sha256(base).hexdigest(),
+        "fleet": topics.fleet,
+        "seed": plan.seed,
+        **{f"federated.{key}": value for key, value in federated.items()},
+        **{f"wire.{key}": value for key, value in plan.wire.model_dump().items()},
+    }
+
+
+def _result(
+    finished: bool, directory: Path, versions: Versions, store: Store, totals: Totals
+) -> Result:
+    accuracies = store.accuracies()
+    newest = max(accuracies)
+    return Result(
+        finished=finished,
+        rounds=newest,
+        updates=store.accepted(),
+        parameters=versions.layout.size,
+        accuracy_start=accuracies[0],
+        accuracy_end=accuracies[newest],
+        accuracy_best=max(accuracies.values()),
+        bytes_up=totals.bytes_up,
+        bytes_down=totals.bytes_down,
+        model=directory / NEWEST,
+        best=directory / BEST,
+    )

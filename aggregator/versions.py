@@ -1,0 +1,162 @@
+"""The versions of the model: from the base file on, as arrays, as files and as objects to serve.
+
+`Model` is what one version is and what the next grows from; `Versions` knows
+the base file and makes what devices pull: the file itself, or the difference
+between two versions, coded when first asked for.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.rules import Rule, State
+from tflite_models.errors import ModelError
+from tflite_models.graph import read_graph
+from tflite_models.parameters import (
+    Weights,
+    layout_of,
+    patch,
+    requantize,
+    to_float,
+    weights_of,
+)
+from wire.difference import Codes, check_of, encode_difference
+from wire.messages import Hello, Kind, Manifest
+from wire.objects import manifest_of, pack_base
+
+F64 = NDArray[np.float64]
+
+CACHED_BYTES = 32 * 1024 * 1024  # of coded differences; more are coded again when asked for
+CACHED_VERSIONS = 4  # of arrays; the store has all
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Model:
+    """One version, and what the next is made from."""
+
+    version: int
+    weights: Weights
+    master: F64  # (size,): keeps what rounding to codes lost
+    rule_state: State
+
+
+class Versions:
+    """The versions of one base file.
+
+    Args:
+        base: the .tflite file as it left the pipeline; ModelError if it cannot be trained.
+        load: gives the weights of an older version, from the store.
+    """
+
+    def __init__(self, base: bytes, load: Callable[[int], Weights]) -> None:
+        graph = read_graph(base)
+        self.layout = layout_of(graph)
+        self.digest = sha256(base).digest()
+        self.size = int(self.layout.mask.sum())  # values in an update
+        self.bounds = _bounds(self.layout.mask, [slot.stop for slot in self.layout.slots])
+        if not self.size:
+            raise ModelError("base file", "has no parameters that can be trained")
+        self._base = base
+        self._first = weights_of(graph, self.layout)
+        self._packed = pack_base(base)
+        self._base_manifest = manifest_of(Kind.BASE, self._packed)
+        self._load = load
+        self._weights: OrderedDict[int, Weights] = OrderedDict()
+        self._checks = {0: 0}  # the base file has its digest
+        self._coded: OrderedDict[tuple[int, int], tuple[Manifest, bytes]] = OrderedDict()
+        self._ids: dict[bytes, tuple[int, int]] = {}  # of differences to the newest version
+        self._newest = 0
+
+    def first(self, rule: Rule) -> Model:
+        """Version 0: the base file itself."""
+        master = to_float(self.layout, self._first).astype(np.float64)
+        return Model(0, self._first, master, rule.init(self.size))
+
+    def advance(self, model: Model, mean: F64, rule: Rule) -> Model:
+        """The next version, from the mean update (size of the mask,)."""
+        move, rule_state = rule.apply(model.rule_state, mean)
+        master = model.master.copy()
+        master[self.layout.mask] += move
+        weights = requantize(self.layout, master, model.weights.scales)
+        return Model(model.version + 1, weights, master, rule_state)
+
+    def file(self, weights: Weights) -> bytes:
+        """A version as a .tflite file."""
+        return patch(self._base, self.layout, weights)
+
+    def check(self, version: int) -> int:
+        """What devices know a version by, besides its number; 0 for version 0."""
+        if version not in self._checks:
+            weights = self._get(version)
+            self._checks[version] = check_of(Codes(weights.codes, weights.scales))
+        return self._checks[version]
+
+    def objects_for(self, hello: Hello, target: int) -> tuple[Manifest, ...]:
+        """What a device must pull, in order, to hold version `target`.
+
+        A version that it holds counts if it is one of ours.  If not, it begins
+        at version 0, which whoever holds the base file has.
+        """
+        held = hello.version
+        needed: tuple[Manifest, ...] = ()
+        if hello.base != self.digest:
+            needed, held = (self._base_manifest,), 0
+        elif held > target or hello.check != self.check(held):
+            held = 0
+        if held < target:
+            needed += (self._difference(held, target)[0],)
+        return needed
+
+    def find(self, object_id: bytes) -> bytes | None:
+        """The bytes of an object that tasks of the newest version name, or None."""
+        if object_id == self._base_manifest.id:
+            return self._packed
+        versions = self._ids.get(object_id)
+        return None if versions is None else self._difference(*versions)[1]
+
+    def _difference(self, source: int, target: int) -> tuple[Manifest, bytes]:
+        if target != self._newest:
+            self._newest = target
+            self._ids.clear()
+            self._coded.clear()
+        found = self._coded.get((source, target))
+        if found is None:
+            old, new = self._get(source), self._get(target)
+            data = encode_difference(
+                Codes(old.codes, old.scales), Codes(new.codes, new.scales), self.layout.mask
+            )
+            found = manifest_of(Kind.DIFFERENCE, data, source, target), data
+            self._coded[source, target] = found
+            self._ids[found[0].id] = source, target
+            _shrink(self._coded)
+        self._coded.move_to_end((source, target))
+        return found
+
+    def _get(self, version: int) -> Weights:
+        if version == 0:
+            return self._first
+        if version not in self._weights:
+            self._weights[version] = self._load(version)
+            if len(self._weights) > CACHED_VERSIONS:
+                self._weights.popitem(last=False)
+        self._weights.move_to_end(version)
+        return self._weights[version]
+
+
+def _shrink(coded: OrderedDict[tuple[int, int], tuple[Manifest, bytes]]) -> None:
+    total = sum(len(data) for _, data in coded.values())
+    while total > CACHED_BYTES and len(coded) > 1:
+        _, (_, data) = coded.popitem(last=False)
+        total -= len(data)
+
+
+def _bounds(mask: NDArray[np.bool_], stops: list[int]) -> tuple[int, ...]:
+    """Where each tensor's unmasked values begin and end in an update: (0, ..., size)."""
+    counts = np.concatenate(([0], np.cumsum(mask)))
+    return (0, *(int(counts[stop]) for stop in stops))

@@ -1,0 +1,33 @@
+"""`microfed bench`: measure the project's own claims."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from cli.exits import Exit
+from cli.output import Output, reports_errors
+
+# Each is a module of benchmarks/ with run(only, out) → benchmarks.bars.Outcome.
+BENCHES = {"slice": "the main job, end to end: bars 2.1 to 2.6"}
+
+
+@click.command(epilog="Example: microfed bench slice --only 2.4 --json")
+@click.argument("name", type=click.Choice(list(BENCHES)))
+@click.option("--only", multiple=True, metavar="N.M", help="One bar; may be given again.")
+@reports_errors
+def command(name: str, only: tuple[str, ...], out: Output) -> None:
+    """Run benchmark NAME and say which bars hold; exit code 7 when one does not."""
+    outcome = import_module(f"benchmarks.{name}").run(only, out)
+    for row in outcome.rows:
+        out.line("  ".join(f"{key}={value}" for key, value in row.items()))
+    for b in outcome.bars:
+        out.line(
+            f"{b.number} {'ok' if b.ok else 'MISSED'}: {b.claim}: {b.value} (target {b.target})"
+        )
+    bars = {b.number: {"value": b.value, "target": b.target, "ok": b.ok} for b in outcome.bars}
+    out.result({"rows": outcome.rows, "bars": bars})
+    if not all(b.ok for b in outcome.bars):
+        sys.exit(Exit.BUDGET)  # not an error: the result above is complete

@@ -1,0 +1,60 @@
+"""The `microfed` command.  A sub-command's module is imported when it runs, not before."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+import click
+
+# Before NumPy is imported: the matrices of small networks are not worth a second thread, and
+# several processes with a thread per core each make a product ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+COMMANDS = {
+    "build": "Train, prune, quantise and convert a Keras model to an int8 .tflite.",
+    "run": "Broker, aggregator and fleet together: teach a model, write a report.",
+    "broker": "Run the MQTT broker of an experiment.",
+    "aggregate": "Run the aggregator of an experiment against a broker.",
+    "devices": "Run simulated devices of an experiment against a broker.",
+    "inspect": "Say what is in a .tflite file, and whether it fits a board.",
+    "report": "Write the HTML report of a run.",
+    "new": "Write a commented configuration to start from.",
+    "doctor": "Say what is installed, what is missing, and what that costs.",
+    "bench": "Measure the project's own claims.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command's module, cli.<name>, and return its `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands from the table above, so that --help imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: microfed run examples/digits.toml",
+)
+@click.version_option(package_name="microfed", message="%(prog)s %(version)s")
+def main() -> None:
+    """Squeeze a Keras model onto a microcontroller and let the fleet go on teaching it."""
+
+
+if __name__ == "__main__":
+    main()

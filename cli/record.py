@@ -1,0 +1,132 @@
+"""Everything that is known of a run, gathered from its folder for the report and for --json."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aggregator.records import RunRecord as Books
+from aggregator.records import read_record
+from cli.config import load
+from cli.shares import Shares, shares_of
+from datasets.errors import DataError
+from report.record import BuildStage, DeviceRow, ModelFacts, RoundPoint, RunRecord, Totals
+from tflite_models.inspect import Summary, summarize
+
+FLOAT32_BYTES = 4
+STAGE = ("name", "accuracy", "sparsity", "bytes", "bytes_gzip")
+PACKAGES = ("microfed", "numpy", "paho-mqtt", "ai-edge-litert", "tensorflow")
+
+
+def record_of(run: Path) -> RunRecord:
+    """Read a run's folder; NoRunError or ConfigError when it is not one."""
+    books = read_record(run)
+    experiment = load(run / "config.toml")
+    card = _json(run / "card.json")
+    summary = summarize((run / "model.tflite").read_bytes())
+    try:
+        shares: Shares | None = shares_of(experiment)
+    except DataError:
+        shares = None  # a report can be made where the data is not
+    updates = sum(r.accepted for r in books.rounds)
+    last = books.rounds[-1]
+    return RunRecord(
+        name=experiment.name,
+        started=datetime.fromtimestamp((run / "config.toml").stat().st_mtime, UTC),
+        seconds=sum(r.seconds for r in books.rounds),
+        config=experiment.to_toml(),
+        accuracy_start=books.rounds[0].accuracy,
+        accuracy_end=last.accuracy,
+        accuracy_best=books.best.accuracy,
+        accuracy_central=card.get("accuracy_central"),
+        rounds=_points(books),
+        totals=Totals(last.bytes_up, last.bytes_down, updates * summary.parameters * FLOAT32_BYTES),
+        model=_facts(summary),
+        versions=_versions(),
+        refusals=books.refusals,
+        classes=shares.dataset.classes if shares else (),
+        devices=_devices(run, shares) if shares else (),
+        stages=tuple(
+            BuildStage(*(stage[key] for key in STAGE)) for stage in card.get("stages", ())
+        ),
+        abandoned=sum(r.abandoned for r in books.rounds),
+    )
+
+
+def _points(books: Books) -> tuple[RoundPoint, ...]:
+    return tuple(
+        RoundPoint(
+            number=now.number,
+            accuracy=now.accuracy,
+            loss_before=now.loss_before,
+            loss_after=now.loss_after,
+            cohort=now.cohort,
+            accepted=now.accepted,
+            declined=now.declined,
+            seconds=now.seconds,
+            bytes_up=now.bytes_up - before.bytes_up,
+            bytes_down=now.bytes_down - before.bytes_down,
+        )
+        for before, now in pairwise(books.rounds)
+    )
+
+
+def _facts(summary: Summary) -> ModelFacts:
+    return ModelFacts(
+        operators=tuple(op.name for op in summary.operators),
+        parameters=summary.parameters,
+        bytes=summary.flash_bytes,
+        sparsity=summary.sparsity,
+        peak_ram=summary.peak_ram,
+    )
+
+
+def _devices(run: Path, shares: Shares) -> tuple[DeviceRow, ...]:
+    tallies = tallies_of(run)
+    labels = len(shares.dataset.classes)
+    rows = []
+    for name, client in zip(shares.devices, shares.split.clients, strict=True):
+        tally = tallies.get(name, {})
+        rows.append(
+            DeviceRow(
+                id=name,
+                samples=len(client),
+                labels=tuple(np.bincount(shares.dataset.y[client], minlength=labels).tolist()),
+                accepted=len(tally.get("accepted", ())),
+                bytes_up=tally.get("bytes_up", 0),
+                bytes_down=tally.get("bytes_down", 0),
+            )
+        )
+    return tuple(rows)
+
+
+def tallies_of(folder: Path) -> dict[str, Any]:
+    """What each device counted: its id → the JSON of device_sim.tally.DeviceTally."""
+    tallies: dict[str, Any] = {}
+    for path in sorted(folder.glob("fleet-*.json")):
+        tallies |= _json(path)["devices"]
+    return tallies
+
+
+def _versions() -> Mapping[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return value

@@ -1,0 +1,162 @@
+"""Pulling what a task needs, base file and differences, block by block."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from device_sim.events import Train
+from device_sim.models import DamagedError, Model, UntrainableError
+from device_sim.state import MAX_FAILURES, WINDOW, Device, Pull, Retry, Stage
+from device_sim.turn import Turn
+from wire.blocks import Assembly
+from wire.errors import WireError
+from wire.messages import Block, Kind, Manifest, Refusal, Task
+
+
+def proceed(turn: Turn) -> None:
+    """Take the job's next step: train when the model is there, else pull what is missing."""
+    _fall_back(turn)
+    device, task = turn.device, turn.job.task
+    if device.model and _is_what(task, device.model):
+        turn.change_job(stage=Stage.TRAINING)
+        turn.change(pull=None)
+        turn.do(Train(task, device.model))
+        return
+    manifest = _next_object(device)
+    if manifest is None:
+        # The aggregator believes that we hold another model: a Hello puts it right, and
+        # it repeats the task.  The idle clock spaces them out.
+        turn.change(pull=None)
+        turn.refuse("task: out of step")
+        if device.hello is None:
+            turn.say_hello()
+            turn.expect_hello()
+        return
+    pull = device.pull
+    if pull is None or pull.manifest != manifest:
+        pull = _new_pull(turn, manifest)
+    turn.change(pull=pull)
+    if pull.assembly.done:
+        _complete(turn)
+    else:
+        _ask(turn, pull.retry.postponed(turn.now))
+
+
+def ask_again(turn: Turn) -> None:
+    """Ask once more, because nothing came for too long."""
+    assert turn.device.pull is not None
+    _ask(turn, turn.device.pull.retry.again(turn.now))
+
+
+def take_block(turn: Turn, block: Block) -> None:
+    """Add a block to the object on its way in."""
+    pull = turn.device.pull
+    if pull is None or block.id != pull.manifest.id:
+        turn.refuse("block: not asked for")
+        return
+    try:
+        new = pull.assembly.add(block)
+    except WireError:
+        turn.refuse("block: damaged")
+        return
+    if not new:
+        turn.refuse("block: repeated")
+        return
+    pull = replace(pull, awaited=pull.awaited - 1, retry=pull.retry.postponed(turn.now))
+    turn.change(pull=pull)
+    job = turn.device.job
+    if job is None or job.stage is not Stage.PULLING:
+        return
+    if pull.assembly.done:
+        _complete(turn)
+    elif pull.awaited <= 0:
+        _ask(turn, pull.retry.eased(turn.now))
+
+
+def _ask(turn: Turn, retry: Retry) -> None:
+    """Ask for the next blocks that are missing."""
+    pull = turn.device.pull
+    assert pull is not None
+    need = pull.assembly.missing(WINDOW)
+    assert need is not None
+    awaited = sum(byte.bit_count() for byte in need.bitmap)
+    turn.change(pull=replace(pull, awaited=awaited, retry=retry))
+    turn.send(need)
+
+
+def _complete(turn: Turn) -> None:
+    """Check the whole object, make the model of it and go on."""
+    device, pull = turn.device, turn.device.pull
+    assert pull is not None
+    manifest = pull.manifest
+    try:
+        data = pull.assembly.result()
+        models = device.traits.models
+        if manifest.kind is Kind.BASE:
+            model = models.base(data, turn.job.task.base)
+        else:
+            assert device.model is not None
+            model = models.advance(device.model, data, manifest)
+    except (WireError, DamagedError):
+        _fail(turn)
+    except UntrainableError:
+        turn.change(pull=None)
+        turn.decline(Refusal.UNSUPPORTED)
+    else:
+        turn.change(pull=None, model=model)
+        task = turn.job.task
+        if model.version == task.version and not _is_what(task, model):
+            # The difference was made for another version than the one that we held.
+            turn.change(model=models.start(model.base))
+            _fail(turn)
+        else:
+            proceed(turn)
+
+
+def _fail(turn: Turn) -> None:
+    """Throw a damaged object away and begin again, but not for ever."""
+    turn.refuse("object: damaged")
+    turn.change(pull=None)
+    turn.change_job(failures=turn.job.failures + 1)
+    if turn.job.failures >= MAX_FAILURES:
+        turn.decline(Refusal.FAILED)
+    else:
+        proceed(turn)
+
+
+def _new_pull(turn: Turn, manifest: Manifest) -> Pull:
+    assembly = Assembly(manifest, turn.device.traits.buffer)
+    return Pull(manifest, assembly, 0, Retry.start(turn.now))
+
+
+def _is_what(task: Task, model: Model) -> bool:
+    """True when `model` is what the task wants to be trained."""
+    held = model.base.digest, model.version, model.check
+    return held == (task.base, task.version, task.check)
+
+
+def _fall_back(turn: Turn) -> None:
+    """Go back to the base file when the task begins there.
+
+    The version that we hold is then none of the aggregator's, whatever its number.
+    """
+    model, task = turn.device.model, turn.job.task
+    if model is None or model.base.digest != task.base or _is_what(task, model):
+        return
+    sources = [m.source for m in task.objects if m.kind is Kind.DIFFERENCE]
+    if model.version and (sources == [0] or task.version == 0):
+        turn.change(model=turn.device.traits.models.start(model.base))
+
+
+def _next_object(device: Device) -> Manifest | None:
+    """The first of the task's objects that brings the held model on."""
+    assert device.job is not None
+    task = device.job.task
+    model = device.model
+    held = model.version if model and model.base.digest == task.base else None
+    for manifest in task.objects:
+        if manifest.kind is Kind.BASE and held is None:
+            return manifest
+        if manifest.kind is Kind.DIFFERENCE and held == manifest.source < manifest.target:
+            return manifest
+    return None

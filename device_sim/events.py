@@ -1,0 +1,128 @@
+"""What can happen to a device, and what it can do: the nouns of the state machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from device_sim.models import Model
+from wire.messages import Message, Reason, Task
+
+
+class Topic(Enum):
+    """The four topics of one device; `wire.topics` has their names."""
+
+    STATE = "state"  # own Presence, retained
+    UP = "up"  # to the aggregator
+    DOWN = "down"  # from the aggregator
+    ANNOUNCE = "announce"  # from the aggregator to all, retained
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A new session with the broker has begun and its subscriptions are in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The session has ended; nothing that is published now would arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Bytes from the broker, whoever sent them."""
+
+    topic: Topic  # DOWN or ANNOUNCE
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What local training gave: coded, with the losses on the device's own samples."""
+
+    data: bytes
+    samples: int
+    loss_before: float
+    loss_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The work of `task` is done."""
+
+    task: Task
+    update: Update
+
+
+@dataclass(frozen=True, slots=True)
+class NotTrained:
+    """The work of `task` failed."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class BatteryLow:
+    """From now on there is no energy to train."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time that `wake` asked for has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The process that runs the device was told to end."""
+
+
+Event = Connected | Lost | Received | Trained | NotTrained | BatteryLow | Tick | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Send a message on an own topic: UP, or STATE (retained)."""
+
+    topic: Topic
+    message: Message
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Do the work of `task` on `model`, and come back with Trained or NotTrained."""
+
+    task: Task
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Disconnect for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something that came in was not used; `kind` is one of a small fixed set of words."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The aggregator's answer to an own update; comes once for each (round, nonce)."""
+
+    round: int
+    nonce: bytes
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The device stops asking what became of an own update: it may have been taken, or not."""
+
+    round: int
+    nonce: bytes
+
+
+Effect = Publish | Train | Leave | Refused | Judged | Unanswered

@@ -1,0 +1,135 @@
+"""The models that devices hold, shared in memory by all devices of a process.
+
+Every device pulls its own bytes over the wire and checks them; what they
+decode to is kept once for all who hold the same, and forgotten with the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_sim.trainer import Trainer
+from tflite_models.errors import ModelError
+from tflite_models.graph import Graph, read_graph
+from tflite_models.parameters import Layout, Weights, layout_of, to_float, weights_of
+from wire.difference import Codes, apply_difference, check_of
+from wire.errors import WireError
+from wire.messages import Manifest
+from wire.objects import unpack_base
+
+TrainerOf = Callable[[Graph, Layout], Trainer]
+
+
+class DamagedError(Exception):
+    """The bytes are not what their manifest or their task promised."""
+
+
+class UntrainableError(Exception):
+    """A sound file, but not one that this device can train."""
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A base file, read: what its parameters are and how to train them."""
+
+    digest: bytes  # SHA-256 of the .tflite file
+    layout: Layout
+    trainer: Trainer
+    start: Weights  # version 0
+
+    @cached_property
+    def bounds(self) -> tuple[int, ...]:
+        """Where each slot's unmasked values begin and end in a delta: (0, ..., its length)."""
+        counted = np.concatenate(([0], np.cumsum(self.layout.mask)))
+        return (0, *(int(counted[slot.stop]) for slot in self.layout.slots))
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One version of a base's parameters."""
+
+    base: Base
+    version: int
+    weights: Weights
+    path: bytes  # names the objects that gave it, in order
+
+    @cached_property
+    def check(self) -> int:
+        """Tells it from another version of the same number; 0 for version 0."""
+        return check_of(Codes(self.weights.codes, self.weights.scales)) if self.version else 0
+
+    @cached_property
+    def floats(self) -> NDArray[np.float32]:
+        """The parameters as float32 (layout.size,): codes times scales."""
+        return to_float(self.base.layout, self.weights)
+
+
+class Models:
+    """Turns pulled objects into models; the same object gives the same Model.
+
+    Args:
+        trainer: makes what trains a network from its graph and layout.
+        most: bytes; a base file that unpacks to more is refused.
+    """
+
+    def __init__(self, trainer: TrainerOf, most: int) -> None:
+        self._trainer = trainer
+        self._most = most
+        self._models: WeakValueDictionary[bytes, Model] = WeakValueDictionary()
+
+    def base(self, packed: bytes, digest: bytes) -> Model:
+        """Version 0 of the deflated base file that hashes to `digest`.
+
+        Raises DamagedError, or UntrainableError when it cannot be trained here.
+        """
+        path = sha256(packed).digest() + digest
+        model = self._models.get(path)
+        if model is None:
+            base = self._read(packed, digest)
+            model = self._models[path] = Model(base, 0, base.start, path)
+        return model
+
+    def start(self, base: Base) -> Model:
+        """Version 0 of a base file that was read before."""
+        model = self._models.get(base.digest)
+        if model is None:
+            model = self._models[base.digest] = Model(base, 0, base.start, base.digest)
+        return model
+
+    def advance(self, model: Model, difference: bytes, manifest: Manifest) -> Model:
+        """Apply a difference that leads from `model` to version manifest.target.
+
+        Raises DamagedError when it does not fit the model.
+        """
+        path = sha256(model.path + manifest.digest + manifest.target.to_bytes(4)).digest()
+        later = self._models.get(path)
+        if later is None:
+            old = Codes(model.weights.codes, model.weights.scales)
+            try:
+                codes = apply_difference(difference, old, model.base.layout.mask)
+            except WireError as error:
+                raise DamagedError(str(error)) from error
+            weights = Weights(codes.codes, codes.scales)
+            later = self._models[path] = Model(model.base, manifest.target, weights, path)
+        return later
+
+    def _read(self, packed: bytes, digest: bytes) -> Base:
+        try:
+            file = unpack_base(packed, self._most)
+        except WireError as error:
+            raise DamagedError(str(error)) from error
+        if sha256(file).digest() != digest:
+            raise DamagedError("the base file is not the one that the task names")
+        try:
+            graph = read_graph(file)
+            layout = layout_of(graph)
+            return Base(digest, layout, self._trainer(graph, layout), weights_of(graph, layout))
+        except ModelError as error:
+            raise UntrainableError(str(error)) from error

@@ -1,0 +1,45 @@
+"""The [fleet] section of an experiment: the simulated devices and what befalls them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FleetSettings(BaseModel):
+    """The hardware, the links and the mishaps of a simulated fleet."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    processes: int = Field(
+        0, ge=0, le=64, description="processes that share the devices; 0: one per core, at most 2"
+    )
+    board: str = Field(
+        "esp32",
+        min_length=1,
+        max_length=32,
+        description="the board that every device is (`microfed inspect --help` lists them)",
+    )
+    rate: float = Field(
+        0.0,
+        ge=0,
+        description="mean speed of a device's link in bytes a second each way; devices differ by "
+        "up to half of it; 0 is unlimited",
+    )
+    loss: float = Field(
+        0.0,
+        ge=0,
+        le=0.9,
+        description="chance that a message to or from a device is lost on its link",
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="chance, each round, that a device vanishes at a random point of it",
+    )
+    away: float = Field(
+        2.0, ge=0, le=3600, description="seconds that a device which vanished stays away"
+    )
+    battery: float = Field(
+        1.0, ge=0, le=1, description="charge of every battery at the start; 1 is full"
+    )

@@ -1,0 +1,106 @@
+"""The NumPy implementation of Trainer: a float twin of an int8 .tflite graph.
+
+Readable before fast: it is the reference that the C core is held against.
+What is trained is what the file computes up to rounding: float weights s·q,
+every activation clamped to the range its int8 tensor can represent, with the
+gradient passed straight through inside that range and stopped outside.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from device_sim.trainer import F32, DivergedError, Labels, Trained
+from device_sim.twin.augment import rotated
+from device_sim.twin.loss import cross_entropy
+from device_sim.twin.op import Array, Arrays
+from device_sim.twin.program import compile_graph
+from device_sim.twin.run import backward, forward
+from device_sim.twin.sgd import Indices, Rule, descend
+from tflite_models.graph import Graph
+from tflite_models.parameters import Layout
+from wire.messages import Recipe
+
+EVALUATED = 32  # samples at a time without training: more would fall out of the cache
+
+
+class Twin:
+    """A Trainer for one graph.  Keeps no state between calls: threads may share it."""
+
+    def __init__(self, graph: Graph, layout: Layout) -> None:
+        """Raise UnsupportedModel where the graph has what cannot be trained."""
+        self.program = compile_graph(graph, layout)
+        self.layout = layout
+        self._pruned = np.flatnonzero(~layout.mask)
+        self._decayed = np.ones(layout.size, np.float32)
+        for slot in layout.slots:
+            if slot.kind == "bias":
+                self._decayed[slot.start : slot.stop] = 0.0
+
+    def predict(self, weights: F32, x: F32) -> F32:
+        """The logits (n, classes) of x (n, *input shape)."""
+        self._check(weights, x)
+        params = self._params(weights)
+        logits = np.empty((len(x), self.program.classes), np.float32)
+        for i in range(0, len(x), EVALUATED):
+            logits[i : i + EVALUATED] = forward(self.program, params, x[i : i + EVALUATED])[0]
+        return logits
+
+    def train(self, weights: F32, x: F32, y: Labels, recipe: Recipe, seed: int) -> Trained:
+        """Train a copy of the weights as `sgd` says."""
+        self._check(weights, x)
+        self._check_labels(y, len(x))
+        received = weights.copy()
+        received[self._pruned] = 0.0
+        rule = Rule(recipe, received, self._pruned, self._decayed)
+        random = np.random.Generator(np.random.PCG64(seed))
+        seen = rotated(x, recipe.rotation, random) if recipe.rotation > 0.0 else x
+
+        def gradient(at: F32, batch: Indices) -> F32:
+            return self.loss_and_gradient(
+                at, seen[batch], y[batch], rounded=bool(recipe.fake_quantize)
+            )[1]
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            before = self._loss(received, x, y)
+            trained = descend(gradient, rule, len(x), random)
+            after = self._loss(trained, x, y)
+        if not (np.isfinite([before, after]).all() and np.isfinite(trained).all()):
+            raise DivergedError(recipe)
+        return Trained(trained, len(x), before, after)
+
+    def loss_and_gradient(
+        self, weights: Array, x: Array, y: Labels, *, rounded: bool = False
+    ) -> tuple[float, Array]:
+        """The mean cross-entropy and its gradient by all weights (size,), pruned ones too.
+
+        `rounded`: activations are those of the int8 file, as `run.forward` says.
+        """
+        grad = np.zeros_like(weights)
+        logits, passes = forward(self.program, self._params(weights), x, rounded=rounded)
+        loss, by_logits = cross_entropy(logits, y)
+        by_logits /= len(x)
+        backward(self.program, passes, by_logits, self._params(grad))
+        return loss / len(x), grad
+
+    def _loss(self, weights: F32, x: F32, y: Labels) -> float:
+        return cross_entropy(self.predict(weights, x), y)[0] / len(x)
+
+    def _params(self, vector: Array) -> Arrays:
+        """The flat vector as views, one for each slot."""
+        return tuple(vector[s.start : s.stop].reshape(s.shape) for s in self.layout.slots)
+
+    def _check(self, weights: F32, x: F32) -> None:
+        if weights.shape != (self.layout.size,) or weights.dtype != np.float32:
+            found = f"{weights.dtype} {weights.shape}"
+            raise ValueError(f"weights: {found}, allowed is float32 ({self.layout.size},)")
+        if x.shape[1:] != self.program.sample or x.dtype != np.float32:
+            allowed = ("n", *self.program.sample)
+            raise ValueError(f"x: {x.dtype} {x.shape}, allowed is float32 {allowed}")
+
+    def _check_labels(self, y: Labels, samples: int) -> None:
+        if y.shape != (samples,) or samples == 0 or y.dtype.kind not in "iu":
+            raise ValueError(f"y: {y.dtype} {y.shape}, allowed is a whole number a sample, n ≥ 1")
+        classes = self.program.classes
+        if y.min() < 0 or y.max() >= classes:
+            raise ValueError(f"y: {y.min()} … {y.max()}, allowed is 0 … {classes - 1}")

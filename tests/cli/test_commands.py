@@ -1,0 +1,133 @@
+"""Every command: help with an example, JSON at the end, exit codes, and a quick start."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.main import COMMANDS
+from tests.cli.conftest import MODEL, command
+
+LIGHT = ("inspect", "aggregate", "devices", "broker")
+START = 0.5  # seconds of CPU
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_an_example(microfed, name):
+    ended = microfed(name, "--help")
+    assert ended.code == 0
+    assert "Example" in ended.out
+    assert "--json" in ended.out
+
+
+def test_help_lists_every_command(microfed):
+    out = microfed("--help").out
+    assert [name for name in COMMANDS if f"  {name} " in out] == list(COMMANDS)
+
+
+def cpu_seconds(arguments, cwd):
+    """The least CPU time of three runs: noise only ever adds."""
+
+    def once():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command(*arguments), check=True, capture_output=True, cwd=cwd)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), *((name, "--help") for name in LIGHT), ("inspect", MODEL)],
+    ids=lambda arguments: " ".join(map(str, arguments))[:20],
+)
+def test_what_needs_no_tensorflow_starts_quickly(arguments):
+    assert cpu_seconds(arguments, Path(__file__).parents[2]) < START
+
+
+@pytest.mark.parametrize("module", ["cli.main", *(f"cli.{name}" for name in COMMANDS)])
+def test_no_command_imports_tensorflow_to_start(module):
+    code = f"import {module}, sys; print([m for m in sys.modules if 'tensorflow' in m])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"
+
+
+def test_inspect_says_what_is_in_a_file(microfed):
+    ended = microfed("inspect", MODEL, "--board", "uno-r4", "--json")
+    assert ended.code == 0
+    assert ended.json["fits"] is True
+    assert ended.json["parameters"] > 0
+    assert len(ended.out.splitlines()) == 1, "with --json only the object is on stdout"
+    assert "CONV_2D" in ended.err
+
+
+def test_a_model_that_does_not_fit_its_board_is_exit_code_7(microfed, models_dir):
+    ended = microfed("inspect", models_dir / "vww_96_int8.tflite", "--board", "uno-r4", "--json")
+    assert ended.code == 7
+    assert ended.json["fits"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("run",), 2, "name a CONFIG"),
+        (("run", "none.toml"), 3, "none.toml: cannot be read"),
+        (("run", "small.toml", "--set", "data.name=har", "--model", MODEL), 4, "har.npz"),
+        (("devices", "small.toml", "--broker", "mqtt://127.0.0.1:1"), 5, "127.0.0.1:1"),
+        (("devices", "small.toml", "--broker", "http://x"), 2, "mqtt://host:port"),
+        (("inspect", "small.toml"), 6, "small.toml"),
+        (("report", "."), 1, "state.sqlite"),
+    ],
+)
+def test_an_error_is_one_message_and_its_exit_code(
+    microfed, small, arguments, code, says, monkeypatch
+):
+    monkeypatch.setenv("MICROFED_DATA", str(small.parent))
+    ended = microfed(*arguments, "--json")
+    assert (ended.code, says in ended.err) == (code, True), ended.err
+    assert "Traceback" not in ended.err
+    if code != 2:  # a wrong command line is click's to tell
+        assert says in ended.json["error"]
+        assert ended.json["exit"] == code
+
+
+def test_new_writes_a_configuration_and_never_over_another(microfed, tmp_path):
+    assert microfed("new", "pump", "--data", "my.npz").code == 0
+    assert 'name = "npz:my.npz"' in (tmp_path / "pump.toml").read_text()
+    again = microfed("new", "pump")
+    assert again.code == 3
+    assert "exists already" in again.err
+
+
+def test_doctor_says_what_a_missing_thing_costs(microfed, monkeypatch):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    monkeypatch.delenv("MICROFED_DATA", raising=False)
+    ended = microfed("doctor", "--json")
+    assert ended.code == 0
+    assert "MICROFED_DATA" in ended.json["missing"]
+    found = {finding["name"]: finding for finding in ended.json["findings"]}
+    assert found["numpy"]["found"]
+    assert "no data sets but digits" in found["MICROFED_DATA"]["cost"]
+
+
+def test_the_installed_command_is_the_same():
+    script = Path(sys.executable).with_name("microfed")
+    if not script.exists():
+        pytest.skip("the distribution is not installed beside this Python")
+    done = subprocess.run(
+        [script, "--version"], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert done.stdout.startswith("microfed ")
+
+
+def test_json_is_the_last_line_whatever_else_is_said(microfed):
+    last = microfed("doctor", "--json").out.splitlines()[-1]
+    assert isinstance(json.loads(last), dict)

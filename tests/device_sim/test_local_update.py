@@ -1,0 +1,114 @@
+"""The work of a task, from the held model to coded bytes."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from device_sim.local_update import local_update, training_seed
+from device_sim.models import DamagedError, Models
+from device_sim.shard import Shard
+from device_sim.twin import Twin
+from tflite_models.parameters import Weights, requantize, to_float
+from wire.codec import CODECS
+
+
+@pytest.fixture
+def models():
+    return Models(Twin, 2**20)
+
+
+@pytest.fixture
+def shard(rng):
+    return Shard(rng.random((24, 8, 8, 1), np.float32), rng.integers(0, 5, 24))
+
+
+def test_the_same_task_gives_the_same_bytes_and_another_device_others(models, shard, world):
+    model, task = models.base(world.packed, world.digest), world.task()
+    once, again = (local_update(model, shard, task, "dev-1") for _ in range(2))
+    assert once == again
+    assert local_update(model, shard, task, "dev-2").data != once.data
+    assert local_update(model, shard, replace(task, seed=8), "dev-1").data != once.data
+
+
+def test_an_update_is_the_coded_change_of_the_unmasked_weights(models, shard, world):
+    model, layout = models.base(world.packed, world.digest), world.layout
+    update = local_update(model, shard, replace(world.task(), codec="float32"), "dev-1")
+    sent = CODECS["float32"].decode(update.data, int(layout.mask.sum()), model.base.bounds)
+    seed = training_seed("dev-1", world.task().seed)
+    trained = Twin(*graph_and_layout(world)).train(
+        to_float(layout, Weights(*world.codes[0])), shard.x, shard.y, world.task().recipe, seed
+    )
+    before = to_float(layout, Weights(*world.codes[0]))
+    np.testing.assert_array_equal(sent, (trained.weights - before)[layout.mask])
+    assert (update.samples, update.loss_before) == (24, trained.loss_before)
+    assert update.loss_after < update.loss_before
+
+
+def graph_and_layout(world):
+    from tflite_models.graph import read_graph
+
+    return read_graph(world.file), world.layout
+
+
+def test_bounds_are_where_each_slots_unmasked_values_lie(models, world):
+    base = models.base(world.packed, world.digest).base
+    layout, bounds = base.layout, base.bounds
+    assert len(bounds) == len(layout.slots) + 1
+    for slot, (start, stop) in zip(layout.slots, pairwise(bounds), strict=True):
+        assert stop - start == layout.mask[slot.start : slot.stop].sum()
+    assert bounds[0] == 0
+    assert bounds[-1] == layout.mask.sum()
+
+
+def test_a_version_reached_in_steps_is_the_one_reached_at_once(models, world):
+    start = models.base(world.packed, world.digest)
+
+    def through(*versions):
+        model = start
+        for source, target in pairwise(versions):
+            manifest = world.difference(source, target)
+            model = models.advance(model, world.objects[manifest.id], manifest)
+        return model
+
+    stepwise, at_once = through(0, 1, 2, 3), through(0, 3)
+    assert stepwise.version == at_once.version == 3
+    np.testing.assert_array_equal(stepwise.weights.codes, at_once.weights.codes)
+    np.testing.assert_array_equal(stepwise.floats, at_once.floats)
+
+
+def test_a_model_is_forgotten_with_the_last_who_holds_it(models, world):
+    model = models.base(world.packed, world.digest)
+    assert models.base(world.packed, world.digest) is model
+    assert len(models._models) == 1
+    del model
+    assert len(models._models) == 0
+
+
+def test_what_does_not_unpack_or_apply_is_damaged(models, world):
+    with pytest.raises(DamagedError):
+        models.base(b"no deflate stream", world.digest)
+    with pytest.raises(DamagedError):
+        models.base(world.packed, bytes(32))
+    with pytest.raises(DamagedError):
+        Models(Twin, len(world.file) - 1).base(world.packed, world.digest)
+    model = models.base(world.packed, world.digest)
+    with pytest.raises(DamagedError):
+        models.advance(model, b"no difference", world.difference(0, 1))
+
+
+def test_the_scales_of_a_later_version_are_applied(models, world):
+    """Codes and scales both come from the difference; floats are their product."""
+    from wire.difference import Codes, encode_difference
+    from wire.messages import Kind
+    from wire.objects import manifest_of
+
+    layout, old = world.layout, world.codes[0]
+    master = to_float(layout, Weights(*old)).astype(np.float64) * 3
+    new = requantize(layout, master, old.scales)
+    data = encode_difference(old, Codes(new.codes, new.scales), layout.mask)
+    model = models.base(world.packed, world.digest)
+    later = models.advance(model, data, manifest_of(Kind.DIFFERENCE, data, 0, 1))
+    np.testing.assert_array_equal(later.floats, to_float(layout, new))
+    assert not np.array_equal(new.scales, old.scales)

@@ -1,0 +1,41 @@
+"""Documents that list what the code has, list all of it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tflite_models.boards import BOARDS, RUNTIME_FLASH, RUNTIME_RAM, STACK
+
+ROOT = Path(__file__).parents[2]
+
+
+def packages():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    named = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [re.match(r"[\w-]+", package)[0] for group in named for package in group]
+
+
+@pytest.mark.parametrize("package", packages())
+def test_every_package_has_a_line_of_why(package):
+    lines = (ROOT / "docs/dependencies.md").read_text("utf-8").splitlines()
+    assert sum(line.startswith(f"| {package} | ") for line in lines) == 1
+
+
+def test_no_package_is_explained_that_is_not_there():
+    text = (ROOT / "docs/dependencies.md").read_text("utf-8").split("## The standard library")[0]
+    explained = set(re.findall(r"^\| ([\w-]+) \| ", text, flags=re.MULTILINE)) - {"package", "---"}
+    assert explained == set(packages())
+
+
+def test_the_table_of_boards_is_that_of_the_code():
+    text = (ROOT / "docs/boards.md").read_text("utf-8")
+    told = [line for line in text.splitlines() if line.startswith("| `")]
+    assert told == [
+        f"| `{b.name}` | {b.title} | {b.core} | {b.clock_mhz} MHz | {b.flash // 1024:,} KiB "
+        f"| {b.ram // 1024:,} KiB | [{b.source.split('/')[2]}]({b.source}) |"
+        for b in BOARDS.values()
+    ]
+    assert f"{RUNTIME_FLASH // 1024} KiB for the runtime" in text
+    assert f"{RUNTIME_RAM // 1024} KiB for the runtime and {STACK // 1024} KiB of stack" in text

@@ -1,0 +1,170 @@
+"""Real boards, what they have, and whether a model fits them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tflite_models.inspect import Summary
+
+KB = 1024
+
+# What stands beside a model, measured with TensorFlow Lite Micro and CMSIS-NN on a Cortex-M4
+# (gcc 12.2 -O2) over the four MLPerf Tiny models: at most 85,108 bytes of code and constants,
+# and 6,820 bytes of RAM beyond the activations where its planner found the best plan.
+RUNTIME_FLASH = 84 * KB
+RUNTIME_RAM = 7 * KB
+STACK = 4 * KB
+
+
+class UnknownBoardError(Exception):
+    """No board of this name is in the table."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board: `flash` holds program and model, `ram` is what data may use in one piece."""
+
+    name: str
+    title: str
+    core: str
+    clock_mhz: int
+    flash: int
+    ram: int
+    source: str
+
+
+_BOARDS = (
+    Board(
+        "nano33ble",
+        "Arduino Nano 33 BLE Sense (nRF52840)",
+        "Cortex-M4F",
+        64,
+        1024 * KB,
+        256 * KB,
+        "https://docs.arduino.cc/resources/datasheets/ABX00031-datasheet.pdf",
+    ),
+    Board(
+        "uno-r4",
+        "Arduino UNO R4 Minima (RA4M1)",
+        "Cortex-M4F",
+        48,
+        256 * KB,
+        32 * KB,
+        "https://docs.arduino.cc/resources/datasheets/ABX00080-datasheet.pdf",
+    ),
+    Board(
+        "stm32f405",
+        "Pyboard, Feather STM32F405 (STM32F405RG)",
+        "Cortex-M4F",
+        168,
+        1024 * KB,
+        128 * KB,  # the other 64 KB are core-coupled, at another address
+        "https://www.st.com/resource/en/datasheet/stm32f405rg.pdf",
+    ),
+    Board(
+        "nucleo-f446re",
+        "NUCLEO-F446RE (STM32F446RE)",
+        "Cortex-M4F",
+        180,
+        512 * KB,
+        128 * KB,
+        "https://www.st.com/resource/en/datasheet/stm32f446re.pdf",
+    ),
+    Board(
+        "nucleo-l4r5zi",
+        "NUCLEO-L4R5ZI (STM32L4R5ZI)",
+        "Cortex-M4F",
+        120,
+        2048 * KB,
+        640 * KB,
+        "https://www.st.com/resource/en/datasheet/stm32l4r5zi.pdf",
+    ),
+    Board(
+        "esp32",
+        "ESP32-DevKitC (ESP32-WROOM-32E)",
+        "Xtensa LX6, 2 cores",
+        240,
+        4096 * KB,
+        320 * KB,  # of 520 KB, the rest holds code and caches
+        "https://www.espressif.com/sites/default/files/documentation/esp32_datasheet_en.pdf",
+    ),
+    Board(
+        "esp32s3",
+        "ESP32-S3-DevKitC-1 (ESP32-S3-WROOM-1-N8)",
+        "Xtensa LX7, 2 cores",
+        240,
+        8192 * KB,
+        320 * KB,  # of 512 KB, the rest holds code and caches
+        "https://www.espressif.com/sites/default/files/documentation/esp32-s3_datasheet_en.pdf",
+    ),
+    Board(
+        "pico",
+        "Raspberry Pi Pico (RP2040)",
+        "Cortex-M0+, 2 cores",
+        133,
+        2048 * KB,
+        264 * KB,
+        "https://datasheets.raspberrypi.com/pico/pico-datasheet.pdf",
+    ),
+    Board(
+        "pico2",
+        "Raspberry Pi Pico 2 (RP2350)",
+        "Cortex-M33, 2 cores",
+        150,
+        4096 * KB,
+        520 * KB,
+        "https://datasheets.raspberrypi.com/pico/pico-2-datasheet.pdf",
+    ),
+    Board(
+        "mps2-an386",
+        "Arm MPS2+ with AN386, as QEMU has it",
+        "Cortex-M4F",
+        25,
+        4096 * KB,
+        4096 * KB,
+        "https://www.qemu.org/docs/master/system/arm/mps2.html",
+    ),
+)
+BOARDS = {board.name: board for board in _BOARDS}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model fits a board, and why: one sentence for flash, one for RAM."""
+
+    fits: bool
+    flash: int  # needed, bytes
+    ram: int
+    reasons: tuple[str, ...]
+
+
+def board_named(name: str) -> Board:
+    """The board of this name; UnknownBoardError lists those there are."""
+    if name not in BOARDS:
+        raise UnknownBoardError(f"board {name!r}: allowed are {', '.join(BOARDS)}")
+    return BOARDS[name]
+
+
+def fits(summary: Summary, board: Board) -> Verdict:
+    """Compare what a model and its runtime need with what the board has."""
+    flash = summary.flash_bytes + RUNTIME_FLASH
+    ram = summary.peak_ram + RUNTIME_RAM + STACK
+    reasons = (
+        _reason(
+            "flash", flash, board.flash, f"file {summary.flash_bytes:,} + runtime {RUNTIME_FLASH:,}"
+        ),
+        _reason(
+            "RAM",
+            ram,
+            board.ram,
+            f"tensors {summary.peak_ram:,} + runtime {RUNTIME_RAM:,} + stack {STACK:,}",
+        ),
+    )
+    return Verdict(flash <= board.flash and ram <= board.ram, flash, ram, reasons)
+
+
+def _reason(what: str, needed: int, there: int, parts: str) -> str:
+    word = "fits" if needed <= there else "does not fit"
+    return f"{what} {word}: {needed:,} bytes ({parts}) of {there:,}"

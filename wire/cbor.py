@@ -1,0 +1,210 @@
+"""Messages as bytes and back: one CBOR map with integer keys each (RFC 8949).
+
+Encoding is deterministic (section 4.2: ascending keys, shortest heads and
+floats; defaults are left out).  Decoding takes any definite-length encoding of
+the same values and refuses everything else with a WireError.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+import cbor2
+
+from wire.errors import WireError
+from wire.fields import Spec, spec_of
+from wire.items import read_item
+from wire.messages import MAX_BLOCK, TYPES, Message
+
+MAX_PAYLOAD = MAX_BLOCK + 1024
+_FLOAT32 = struct.Struct("<f")
+_NUMBER = {cls: number for number, cls in TYPES.items()}
+
+_Field = tuple[str, Spec, Any]  # name, spec, default or MISSING
+
+
+def encode(message: Message) -> bytes:
+    """The payload of `message`; reals are rounded to float32.
+
+    Raises:
+        WireError: a field holds what its Spec does not allow.
+    """
+    body = {0: _NUMBER[type(message)], **_write_part(message, type(message).__name__)}
+    return cbor2.dumps(body, canonical=True)
+
+
+def decode(payload: bytes) -> Message:
+    """The message in `payload`, exactly typed and within the bounds of its Specs.
+
+    Keys that this version does not know are ignored.
+
+    Raises:
+        WireError: anything else than one well-formed message of this protocol.
+    """
+    if len(payload) > MAX_PAYLOAD:
+        raise WireError("payload", f"{len(payload)} bytes", f"at most {MAX_PAYLOAD}")
+    body = read_item(payload)
+    number = _map(body, "message").get(0, MISSING)
+    if type(number) is not int or number not in TYPES:
+        raise WireError("message.type (key 0)", _show(number), f"1 to {len(TYPES)}")
+    cls = TYPES[number]
+    message: Message = _read_part(cls, body, cls.__name__)
+    return message
+
+
+def _plans(*classes: type[Any]) -> dict[type[Any], tuple[_Field, ...]]:
+    """The fields of each message class and of its nested parts, ascending by key."""
+    plans: dict[type[Any], tuple[_Field, ...]] = {}
+    for cls in classes:
+        rows = sorted(
+            ((f.name, spec_of(f), f.default) for f in fields(cls)), key=lambda row: row[1].key
+        )
+        plans[cls] = tuple(rows)
+        plans |= _plans(*(spec.of for _, spec, _ in rows if spec.of is not None))
+    return plans
+
+
+_PLANS = _plans(*TYPES.values())
+
+
+def _map(body: Any, where: str) -> dict[int, Any]:
+    if type(body) is not dict:
+        raise WireError(where, _show(body), "a map")
+    return body
+
+
+def _read_part(cls: type[Any], body: Any, where: str) -> Any:
+    known = _map(body, where)
+    values = {}
+    for name, spec, default in _PLANS[cls]:
+        value = known.get(spec.key, MISSING)
+        values[name] = default if value is MISSING else _read(value, spec, f"{where}.{name}")
+    for name, spec, _ in _PLANS[cls]:
+        if values[name] is MISSING:
+            values[name] = _derived(spec, values)
+        if values[name] is MISSING:
+            raise WireError(
+                f"{where}.{name} (key {spec.key})", "nothing", "a value: it is required"
+            )
+    return cls(**values)
+
+
+def _write_part(part: Any, where: str) -> dict[int, Any]:
+    plan = _PLANS[type(part)]
+    values = {name: getattr(part, name) for name, _, _ in plan}
+    body = {}
+    for name, spec, default in plan:
+        usual = _derived(spec, values) if default is MISSING else default
+        if values[name] != usual:
+            body[spec.key] = _write(values[name], spec, f"{where}.{name}")
+    return body
+
+
+def _derived(spec: Spec, values: Mapping[str, Any]) -> Any:
+    return MISSING if spec.derived is None else spec.derived(values)
+
+
+def _read(value: Any, spec: Spec, where: str) -> Any:
+    match spec.kind:
+        case "record":
+            return _read_part(_nested(spec), value, where)
+        case "many":
+            if type(value) is not list or len(value) > spec.most:
+                raise WireError(where, _show(value), f"an array of at most {spec.most} maps")
+            return tuple(
+                _read_part(_nested(spec), part, f"{where}[{i}]") for i, part in enumerate(value)
+            )
+        case "real":
+            if type(value) is not float:
+                raise WireError(where, _show(value), "a float")
+            return _float32(value, where)
+        case _:
+            return _checked(value, spec, where)
+
+
+def _write(value: Any, spec: Spec, where: str) -> Any:
+    match spec.kind:
+        case "record":
+            return _write_part(_instance(value, spec, where), where)
+        case "many":
+            if not isinstance(value, tuple | list) or len(value) > spec.most:
+                raise WireError(where, _show(value), f"a tuple of at most {spec.most}")
+            return [
+                _write_part(_instance(part, spec, f"{where}[{i}]"), f"{where}[{i}]")
+                for i, part in enumerate(value)
+            ]
+        case "real":
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise WireError(where, _show(value), "a number")
+            return _float32(float(value), where)
+        case _:
+            if spec.enum is not None and type(value) is spec.enum:
+                return int(value)
+            _checked(value, spec, where)
+            return value
+
+
+def _checked(value: Any, spec: Spec, where: str) -> Any:
+    """A uint, text or blob that fits its spec; an enum's member for its number."""
+    if spec.enum is not None:
+        if type(value) is not int or value not in set(spec.enum):
+            names = ", ".join(f"{member.value} {member.name}" for member in spec.enum)
+            raise WireError(where, _show(value), names)
+        return spec.enum(value)
+    kind, measure, unit = _KINDS[spec.kind]
+    if type(value) is not kind or not spec.least <= measure(value) <= spec.most:
+        raise WireError(where, _show(value), f"{unit} {spec.least} to {spec.most}")
+    return value
+
+
+def _utf8_length(value: str) -> int:
+    # surrogates cannot travel as UTF-8: -1 lies outside every bound
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError:
+        return -1
+
+
+_KINDS: dict[str, tuple[type, Callable[[Any], int], str]] = {
+    "uint": (int, int, "an integer from"),
+    "text": (str, _utf8_length, "text, in bytes of UTF-8"),
+    "blob": (bytes, len, "a byte string, in bytes"),
+}
+
+
+def _float32(value: float, where: str) -> float:
+    try:
+        rounded: float = _FLOAT32.unpack(_FLOAT32.pack(value))[0]
+    except OverflowError:
+        rounded = math.inf
+    if not math.isfinite(rounded):
+        raise WireError(where, _show(value), "a finite float32")
+    return rounded
+
+
+def _nested(spec: Spec) -> type[Any]:
+    assert spec.of is not None
+    return spec.of
+
+
+def _instance(value: Any, spec: Spec, where: str) -> Any:
+    if type(value) is not spec.of:
+        raise WireError(where, _show(value), f"a {_nested(spec).__name__}")
+    return value
+
+
+def _show(value: Any) -> str:
+    """A short description for an error message, however large the value."""
+    if value is MISSING:
+        return "nothing"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, dict | list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, str):
+        return f"{len(value)} characters {value[:24]!r}"
+    return repr(value)[:48]

@@ -1,0 +1,61 @@
+"""Packed bytes: one byte that says how, then the bytes themselves or their DEFLATE stream.
+
+A sender that cannot compress writes method 0.  Every receiver reads both.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from wire.errors import CodecError
+
+STORED = 0
+DEFLATED = 1  # a raw stream (RFC 1951)
+_STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY)
+_WINDOW_BITS = 12  # distances stay within 4 KB: a device inflates with a window that small
+
+
+def pack(data: bytes) -> bytes:
+    """`data` stored or deflated, whichever is shortest; the same bytes for the same data."""
+    streams = [_deflate(data, strategy) for strategy in _STRATEGIES]
+    shortest = min(streams, key=len)
+    if len(shortest) < len(data):
+        return bytes([DEFLATED]) + shortest
+    return bytes([STORED]) + data
+
+
+def unpack(packed: bytes, most: int, where: str) -> bytes:
+    """What was packed: at most `most` bytes, and never more memory than that.
+
+    Raises:
+        CodecError: of `where`: not packed bytes, or more than `most` of them.
+    """
+    method, body = packed[:1], packed[1:]
+    if method == bytes([STORED]):
+        if len(body) > most:
+            raise CodecError(where, f"{len(body)} bytes", f"at most {most}")
+        return body
+    if method != bytes([DEFLATED]):
+        raise CodecError(where, f"method {method.hex() or 'missing'}", "00 stored, 01 deflated")
+    return _inflate(body, most, where)
+
+
+def _deflate(data: bytes, strategy: int) -> bytes:
+    stream = zlib.compressobj(9, zlib.DEFLATED, -_WINDOW_BITS, 9, strategy)
+    return stream.compress(data) + stream.flush()
+
+
+def _inflate(body: bytes, most: int, where: str) -> bytes:
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        # one byte over the limit tells a stream that ends there from one that goes on
+        data = stream.decompress(body, most + 1)
+    except zlib.error as error:
+        raise CodecError(where, str(error), "a DEFLATE stream") from error
+    if len(data) > most:
+        raise CodecError(where, "a DEFLATE stream that goes on", f"at most {most} bytes")
+    if not stream.eof:
+        raise CodecError(where, "a DEFLATE stream cut short", "a whole one")
+    if stream.unused_data:
+        raise CodecError(where, f"{len(stream.unused_data)} bytes after the stream", "none")
+    return data
