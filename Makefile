@@ -13,15 +13,18 @@ $(STAMP): requirements.lock pyproject.toml scripts/env
 	scripts/env $(VENV)
 	@touch $@
 
+core: env ## compile the C core again after a change of it
+	$(MAKE) -C firmware/core
+
 demo: env ## build a model, start a broker and a fleet, and watch it learn
 	$(BIN)/microfed run examples/digits.toml
 
-test: env ## install what the tests need where allowed, then check and test everything
+test: core ## install what the tests need where allowed, then check and test everything
 	scripts/system-packages
 	scripts/check $(BIN)
 	scripts/test $(BIN)
 
-check: env ## format, lint, types, import rules
+check: env ## format, lint, types, import rules, C warnings
 	scripts/check $(BIN)
 
 models: env ## build the released models again
@@ -32,6 +35,6 @@ lock: env ## pin the newest versions that pyproject.toml allows
 	scripts/lock $(BIN)
 
 clean: ## remove what was built or run here
-	rm -rf $(VENV) build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis core/libmicrofed.so
 
-.PHONY: help env demo test check models lock clean
+.PHONY: help env core demo test check models lock clean

@@ -1,0 +1,34 @@
+"""Finds and loads the compiled core."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+
+LIBRARY = Path(__file__).with_name("libmicrofed.so")
+
+
+class NoCoreError(RuntimeError):
+    """The core was not compiled, or cannot be loaded on this machine."""
+
+    def __init__(self, path: Path, cause: OSError) -> None:
+        super().__init__(
+            f"{path}: {cause}; a C compiler and `make -C firmware/core` make it "
+            "(python -m pip install does that by itself where there is a compiler)"
+        )
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The core, loaded once; ctypes releases the GIL for as long as one of its calls runs.
+
+    MICROFED_CORE names another build of it, such as the one with sanitizers.
+    Raises NoCoreError.
+    """
+    path = Path(os.environ.get("MICROFED_CORE") or LIBRARY)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise NoCoreError(path, error) from error
