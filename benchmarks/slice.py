@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from benchmarks import builds, hostile, learning, rivals, swarm
+from benchmarks import builds, hostile, learning, rivals, start, swarm
 from benchmarks.bars import Outcome
 from cli.output import Output
 
@@ -17,6 +17,7 @@ MEASUREMENTS: dict[str, Callable[[Output], Outcome]] = {
     "2.4": swarm.measure,
     "2.5": hostile.measure,
     "2.6": rivals.measure,
+    "start": start.measure,
 }
 
 

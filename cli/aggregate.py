@@ -14,7 +14,6 @@ from cli.options import broker_option, config_argument, endpoint_of, set_option
 from cli.output import Output, percent, reports_errors, size
 from cli.parts import end_with_parent
 from cli.progress import progress
-from cli.shares import check_model, shares_of
 
 if TYPE_CHECKING:
     from aggregator.records import RoundRecord
@@ -51,6 +50,9 @@ def command(
     """Run the aggregator of CONFIG: choose devices, collect updates, improve the model."""
     end_with_parent()
     experiment = load(config, overrides)
+
+    from cli.shares import check_model, shares_of
+
     shares = shares_of(experiment)
     if model is not None:
         check_model(model, shares)
