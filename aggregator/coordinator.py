@@ -60,7 +60,7 @@ log = logging.getLogger(__name__)
 class Coordinator:
     """The run itself, beginning where `run.loaded` says it stands."""
 
-    def __init__(self, run: Run, post: Post, now: float) -> None:
+    def __init__(self, run: Run, registry: Registry, post: Post, now: float) -> None:
         self.course = Course(run, now)
         self._topics = run.topics
         self._versions = run.versions
@@ -68,7 +68,7 @@ class Coordinator:
         self._post = post
         self._block = run.plan.wire.block
         self._on_round = run.on_round
-        self._registry = Registry(run.plan.settings.max_devices)
+        self._registry = registry
         self._transfers = Transfers()
         self._session = 0  # until the first connect nothing is announced
         self._state, effects = self.course.resume(run.loaded, now)
@@ -114,6 +114,7 @@ class Coordinator:
                 self._step(BadMessage(device, message), now)
             case _:
                 raise AssertionError(f"read() lets no {type(message).__name__} through")
+        self._post.came_from(device, payload)
 
     def tick(self, now: float) -> None:
         """Let time pass: deadlines, and Needs that got no answer."""
@@ -140,7 +141,7 @@ class Coordinator:
             self._count(device, Reason.STALE if before else Reason.FOREIGN)
         else:
             if not (there and there.hello.session == hello.session):
-                self._post.came_online()
+                self._post.came_online(device)
             self._step(FromDevice(device, hello), now)
             self._open_if_ready(now)
 
@@ -253,4 +254,4 @@ class Coordinator:
             version=course.model.version,
             base=self._versions.digest,
         )
-        self._post.announce(announcement, self.online)
+        self._post.announce(announcement, self._registry.ids())

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from aggregator.coordinator import Coordinator
 from aggregator.course import Course, Made, Run
 from aggregator.post import Post
-from aggregator.schema import Totals
+from aggregator.registry import Registry
 from mqtt_client.connection import Connection
 from mqtt_client.endpoint import Endpoint
 from wire.cbor import encode
@@ -57,17 +57,15 @@ class Edge:
             on_error=self._fail,
             will=self._will,
         )
-        self._post = Post(run.topics, run.store, self._publish, self._is_crowded, run.loaded.totals)
-        self._coordinator = Coordinator(run, self._post, self._loop.time())
+        registry = Registry(run.plan.settings.max_devices)
+        self._post = Post(
+            run.topics, run.store, registry, self._publish, self._is_crowded, run.loaded.totals
+        )
+        self._coordinator = Coordinator(run, registry, self._post, self._loop.time())
         self._end: asyncio.Future[bool] = self._loop.create_future()
         self._parted = asyncio.Event()  # the run is over, and every device has left
         self._making: asyncio.Task[None] | None = None
         self._flush: asyncio.TimerHandle | None = None
-
-    @property
-    def totals(self) -> Totals:
-        """Payload bytes of the whole run."""
-        return self._post.totals
 
     async def run(self) -> bool:
         """Serve until the run is finished (True) or was asked to stop (False)."""
@@ -112,6 +110,7 @@ class Edge:
             with contextlib.suppress(TimeoutError):
                 await self._connection.drain(FAREWELL)
         await self._connection.disconnect()
+        self._post.close()
 
     def _will(self) -> tuple[str, bytes]:
         self._session = self._store.next_session()

@@ -10,10 +10,11 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aggregator.errors import NoRunError
 from aggregator.round import Stage
-from aggregator.schema import SCHEMA_VERSION, STORE_NAME
+from aggregator.schema import SCHEMA_VERSION, STORE_NAME, Totals
 from wire.messages import Reason
 
 
@@ -46,6 +47,8 @@ class DeviceRecord:
     late: int
     refused: int  # answers other than ACCEPTED, late ones included
     samples: int  # of its last accepted update
+    bytes_up: int  # MQTT payload bytes, from its first Hello on
+    bytes_down: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class RunRecord:
     rounds: tuple[RoundRecord, ...]
     refusals: Mapping[str, int]  # by the name of the reason
     devices: tuple[DeviceRecord, ...]
+    totals: Totals  # until the end, farewells included
 
     @property
     def best(self) -> RoundRecord:
@@ -75,14 +79,16 @@ def read_record(directory: Path) -> RunRecord:
         if version != SCHEMA_VERSION:
             raise NoRunError(path, f"its schema is {version}, {SCHEMA_VERSION} is known")
         db.execute("BEGIN")  # one view of a live run
-        return RunRecord(_identity(db), _rounds(db), _refusals(db), _devices(db))
+        identity = _identity(db)
+        totals = Totals(*(identity.pop(key, 0) for key in ("bytes_up", "bytes_down")))
+        return RunRecord(identity, _rounds(db), _refusals(db), _devices(db), totals)
     except sqlite3.DatabaseError as error:
         raise NoRunError(path, str(error)) from error
     finally:
         db.close()
 
 
-def _identity(db: sqlite3.Connection) -> dict[str, object]:
+def _identity(db: sqlite3.Connection) -> dict[str, Any]:
     rows = db.execute("SELECT key, value FROM meta ORDER BY key")
     return {key: json.loads(value) for key, value in rows}
 
@@ -157,8 +163,9 @@ def _devices(db: sqlite3.Connection) -> tuple[DeviceRecord, ...]:
             (int(Reason.LATE),),
         )
     }
+    traffic = {device: rest for device, *rest in db.execute("SELECT * FROM traffic")}
     devices = []
-    for device in sorted({*invited, *answered, *refused} - {""}):
+    for device in sorted({*invited, *answered, *refused, *traffic} - {""}):
         accepted, declined, _, samples = answered.get(device, (0, 0, 0, 0))
         late, all_refused = refused.get(device, (0, 0))
         devices.append(
@@ -170,6 +177,7 @@ def _devices(db: sqlite3.Connection) -> tuple[DeviceRecord, ...]:
                 late,
                 all_refused,
                 samples,
+                *traffic.get(device, (0, 0)),
             )
         )
     return tuple(devices)

@@ -9,13 +9,14 @@ from aggregator.round import Answer
 from aggregator.versions import Model
 
 STORE_NAME = "state.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # answers.reason: wire.messages.Reason as a number; NULL is a decline.
 # answers.payload: only while its round is open, and only if it was accepted.
 # master: the latest version only, in float64; rule is the rule's state, `parts` arrays long.
 # versions.codes: int32, deflated; versions.scales: float32.  Both little-endian.
 # rounds.bytes_*: MQTT payload bytes since the run began, when the round ended.
+# traffic: the same by device, of those that were known when they were sent.
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE versions (
@@ -41,6 +42,9 @@ CREATE TABLE refusals (
     device TEXT NOT NULL, reason INTEGER NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (device, reason)
 ) WITHOUT ROWID;
+CREATE TABLE traffic (
+    device TEXT PRIMARY KEY, bytes_up INTEGER NOT NULL, bytes_down INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 
 
@@ -56,10 +60,13 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """MQTT payload bytes since the run began."""
+    """MQTT payload bytes: since the run began, unless it says otherwise."""
 
     bytes_up: int = 0
     bytes_down: int = 0
+
+    def __add__(self, more: Totals) -> Totals:
+        return Totals(self.bytes_up + more.bytes_up, self.bytes_down + more.bytes_down)
 
 
 @dataclass(frozen=True, slots=True)

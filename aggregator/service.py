@@ -5,39 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from aggregator.course import Course, Made, Plan, Run
 from aggregator.edge import Edge
-from aggregator.outlet import BEST, NEWEST, write_models
+from aggregator.outlet import write_models
 from aggregator.records import RoundRecord
 from aggregator.rules import rule_of
-from aggregator.schema import Totals
 from aggregator.settings import FederatedSettings
 from aggregator.store import Store
 from aggregator.versions import Versions
 from mqtt_client.endpoint import Endpoint
 from wire.settings import WireSettings
 from wire.topics import Topics
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a run came to.  Accuracies are those that `evaluate` gave for the int8 files."""
-
-    finished: bool  # False: it was asked to stop, and can be resumed
-    rounds: int  # closed
-    updates: int  # accepted, in rounds that closed or not
-    parameters: int  # of the model, masked ones included
-    accuracy_start: float
-    accuracy_end: float
-    accuracy_best: float
-    bytes_up: int  # MQTT payload bytes
-    bytes_down: int
-    model: Path
-    best: Path
 
 
 async def aggregate(
@@ -52,8 +33,11 @@ async def aggregate(
     seed: int,
     evaluate: Callable[[bytes], float],
     on_round: Callable[[RoundRecord], None],
-) -> Result:
+) -> bool:
     """Run a fleet's rounds until all have closed; go on where `run_dir` left off.
+
+    Returns whether they have; if not it was asked to stop, and can be resumed.
+    What came of it is in `run_dir`: see records.read_record.
 
     Keeps state.sqlite, model.tflite (the newest version) and best.tflite (the
     most accurate) in `run_dir`.  SIGINT and SIGTERM stop it cleanly, and so
@@ -99,8 +83,7 @@ async def aggregate(
             return await loop.run_in_executor(executor, course.make, evaluate)
 
         edge = Edge(endpoint, run, make, lambda: write_models(run_dir, versions, store))
-        finished = await edge.run()
-        return _result(finished, run_dir, versions, store, edge.totals)
+        return await edge.run()
 
 
 def _identity(base: bytes, topics: Topics, plan: Plan) -> dict[str, object]:
@@ -113,23 +96,3 @@ def _identity(base: bytes, topics: Topics, plan: Plan) -> dict[str, object]:
         **{f"federated.{key}": value for key, value in federated.items()},
         **{f"wire.{key}": value for key, value in plan.wire.model_dump().items()},
     }
-
-
-def _result(
-    finished: bool, directory: Path, versions: Versions, store: Store, totals: Totals
-) -> Result:
-    accuracies = store.accuracies()
-    newest = max(accuracies)
-    return Result(
-        finished=finished,
-        rounds=newest,
-        updates=store.accepted(),
-        parameters=versions.layout.size,
-        accuracy_start=accuracies[0],
-        accuracy_end=accuracies[newest],
-        accuracy_best=max(accuracies.values()),
-        bytes_up=totals.bytes_up,
-        bytes_down=totals.bytes_down,
-        model=directory / NEWEST,
-        best=directory / BEST,
-    )

@@ -80,13 +80,22 @@ class Store:
         """True while something is written that is not committed."""
         return self._db.in_transaction
 
-    def commit(self, totals: Totals | None = None) -> None:
-        """Make everything written so far durable, with the traffic counted until now."""
-        if totals is not None and self.dirty:
-            self._put("bytes_up", totals.bytes_up)
-            self._put("bytes_down", totals.bytes_down)
+    def commit(self) -> None:
+        """Make everything written so far durable."""
         if self.dirty:
             self._db.execute("COMMIT")
+
+    def count(self, totals: Totals, more: Mapping[str, Totals]) -> None:
+        """Write the traffic until now, and by device what was added since the last count."""
+        self._put("bytes_up", totals.bytes_up)
+        self._put("bytes_down", totals.bytes_down)
+        for device, traffic in more.items():
+            self._write(
+                "INSERT INTO traffic VALUES (?, ?, ?) ON CONFLICT (device) DO UPDATE SET "
+                "bytes_up = bytes_up + excluded.bytes_up, "
+                "bytes_down = bytes_down + excluded.bytes_down",
+                (device, traffic.bytes_up, traffic.bytes_down),
+            )
 
     def close(self) -> None:
         """Drop what is not committed; leave one plain file that needs no log beside it."""
@@ -175,11 +184,6 @@ class Store:
         """Accuracy of every version."""
         return dict(self._db.execute("SELECT version, accuracy FROM versions ORDER BY version"))
 
-    def accepted(self) -> int:
-        """Updates accepted in the whole run."""
-        row = self._db.execute("SELECT count(*) FROM answers WHERE reason=0").fetchone()
-        return int(row[0])
-
     def payloads(self, number: int) -> list[tuple[str, bytes]]:
         """The accepted updates of the open round: device and bytes."""
         return self._db.execute(
@@ -256,7 +260,7 @@ class Store:
         )
         # The sum has them now; who answered what stays, for the record and for late repeats.
         self._write("UPDATE answers SET payload=NULL WHERE round=?", (number,))
-        self.commit(totals)
+        self.commit()
 
     def _last_round(self) -> tuple[Opened, Stage] | None:
         row = self._db.execute(

@@ -9,6 +9,7 @@ aggregator by what it applied, each device by the verdicts it received.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -16,13 +17,13 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from aggregator.errors import NoRunError
 from aggregator.records import read_record
 from benchmarks.bars import Bar, Outcome, Row
 from cli.output import Output
 from cli.parts import Part, Parts
-from cli.record import tallies_of
 from cli.shares import device_id
 from mqtt_broker.broker import start
 from mqtt_broker.running import RunningBroker
@@ -118,7 +119,7 @@ def _count(run: Path) -> Row:
     """Hold the aggregator's books against the devices' own: (device, round) by (device, round)."""
     with sqlite3.connect(run / "state.sqlite") as db:
         applied = Counter(db.execute("SELECT device, round FROM answers WHERE reason = 0"))
-    tallies = tallies_of(run)
+    tallies = _tallies(run)
     heard = Counter(
         (device, number) for device, tally in tallies.items() for number, _ in tally["accepted"]
     )
@@ -133,3 +134,11 @@ def _count(run: Path) -> Row:
         "sessions": sum(tally["sessions"] for tally in tallies.values()),
         "refusals": dict(read_record(run).refusals),
     }
+
+
+def _tallies(run: Path) -> dict[str, Any]:
+    """What each device counted: its id → the JSON of device_sim.tally.DeviceTally."""
+    tallies: dict[str, Any] = {}
+    for path in sorted(run.glob("fleet-*.json")):
+        tallies |= json.loads(path.read_text(encoding="utf-8"))["devices"]
+    return tallies

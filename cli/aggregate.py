@@ -74,7 +74,7 @@ def command(
     endpoint = endpoint_of(broker_url, experiment.broker)
     rounds = experiment.federated.rounds
     with progress(out, "rounds", rounds) as step:
-        result = asyncio.run(
+        finished = asyncio.run(
             aggregate(
                 endpoint=endpoint,
                 fleet=experiment.name,
@@ -88,9 +88,9 @@ def command(
                 on_round=lambda record: step(record.number, _line(record, rounds)),
             )
         )
-    if not result.finished:
+    if not finished:
         raise KeyboardInterrupt
-    out.result({"model": str(run / "model.tflite"), "rounds": result.rounds, "run": str(run)})
+    out.result({"model": str(run / "model.tflite"), "run": str(run)})
 
 
 def _line(record: RoundRecord, rounds: int) -> str:

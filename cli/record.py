@@ -47,12 +47,16 @@ def record_of(run: Path) -> RunRecord:
         accuracy_best=books.best.accuracy,
         accuracy_central=card.get("accuracy_central"),
         rounds=_points(books),
-        totals=Totals(last.bytes_up, last.bytes_down, updates * summary.parameters * FLOAT32_BYTES),
+        totals=Totals(
+            books.totals.bytes_up,
+            books.totals.bytes_down,
+            updates * summary.parameters * FLOAT32_BYTES,
+        ),
         model=_facts(summary),
         versions=_versions(),
         refusals=books.refusals,
         classes=shares.dataset.classes if shares else (),
-        devices=_devices(run, shares) if shares else (),
+        devices=_devices(books, shares) if shares else (),
         stages=tuple(
             BuildStage(*(stage[key] for key in STAGE)) for stage in card.get("stages", ())
         ),
@@ -88,31 +92,23 @@ def _facts(summary: Summary) -> ModelFacts:
     )
 
 
-def _devices(run: Path, shares: Shares) -> tuple[DeviceRow, ...]:
-    tallies = tallies_of(run)
+def _devices(books: Books, shares: Shares) -> tuple[DeviceRow, ...]:
+    known = {device.device: device for device in books.devices}
     labels = len(shares.dataset.classes)
     rows = []
     for name, client in zip(shares.devices, shares.split.clients, strict=True):
-        tally = tallies.get(name, {})
+        device = known.get(name)
         rows.append(
             DeviceRow(
                 id=name,
                 samples=len(client),
                 labels=tuple(np.bincount(shares.dataset.y[client], minlength=labels).tolist()),
-                accepted=len(tally.get("accepted", ())),
-                bytes_up=tally.get("bytes_up", 0),
-                bytes_down=tally.get("bytes_down", 0),
+                accepted=device.accepted if device else 0,
+                bytes_up=device.bytes_up if device else 0,
+                bytes_down=device.bytes_down if device else 0,
             )
         )
     return tuple(rows)
-
-
-def tallies_of(folder: Path) -> dict[str, Any]:
-    """What each device counted: its id → the JSON of device_sim.tally.DeviceTally."""
-    tallies: dict[str, Any] = {}
-    for path in sorted(folder.glob("fleet-*.json")):
-        tallies |= _json(path)["devices"]
-    return tallies
 
 
 def _versions() -> Mapping[str, str]:

@@ -13,6 +13,7 @@ import pytest
 from aggregator.coordinator import Coordinator
 from aggregator.course import Plan, Run
 from aggregator.post import Post
+from aggregator.registry import Registry
 from aggregator.rules import rule_of
 from aggregator.settings import FederatedSettings
 from aggregator.store import Store
@@ -217,8 +218,9 @@ class Rig:
             )
         plan = Plan(self.settings, self.wire, self.wanted, seed=1)
         run = Run(plan, TOPICS, self.versions, self.store, loaded, self.records.append)
-        self.post = Post(TOPICS, self.store, self.publish, lambda: False, loaded.totals)
-        self.coordinator = Coordinator(run, self.post, self.now)
+        registry = Registry(self.settings.max_devices)
+        self.post = Post(TOPICS, self.store, registry, self.publish, lambda: False, loaded.totals)
+        self.coordinator = Coordinator(run, registry, self.post, self.now)
         self.coordinator.connected(self.store.next_session(), self.now)
         return self
 

@@ -1,10 +1,8 @@
 """An aggregator in a process of its own: `serve.py PORT FLEET RUN EXPECTED SETTINGS` (JSON)."""
 
 import asyncio
-import json
 import sys
 import zlib
-from dataclasses import asdict
 from pathlib import Path
 
 from aggregator.service import aggregate
@@ -16,7 +14,7 @@ BASE = Path(__file__).parents[1] / "fixtures" / "conv.tflite"
 
 
 def main(port, fleet, directory, expected, settings):
-    result = asyncio.run(
+    finished = asyncio.run(
         aggregate(
             endpoint=Endpoint("127.0.0.1", int(port)),
             fleet=fleet,
@@ -30,7 +28,7 @@ def main(port, fleet, directory, expected, settings):
             on_round=lambda record: None,
         )
     )
-    print(json.dumps(asdict(result), default=str))
+    sys.exit(not finished)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 
 from aggregator.errors import NoRunError
 from aggregator.records import read_record
+from cli.record import record_of
 from tests.cli.conftest import MODEL, command
 from tflite_models.graph import read_graph
 
@@ -66,6 +67,10 @@ def test_a_run_killed_in_the_middle_and_resumed_ends_with_the_same_bytes(
     resumed = microfed("run", "--resume", killed, "--json")
     assert resumed.code == 0, resumed.err
     assert resumed.json["rounds"] == 6
+    record = record_of(killed)
+    assert [device.accepted for device in record.devices] == [6] * 6, "both lives count"
+    assert resumed.json["bytes_up"] > sum(point.bytes_up for point in record.rounds)
+    assert 0 < record.totals.bytes_up - sum(device.bytes_up for device in record.devices) < 500
     assert (killed / "model.tflite").read_bytes() == (whole / "model.tflite").read_bytes()
 
 
