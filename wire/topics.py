@@ -52,10 +52,6 @@ class Topics:
         """The aggregator's subscriptions."""
         return self.state("+"), self.up("+")
 
-    def for_device(self, device: str) -> tuple[str, str]:
-        """A device's subscriptions: its own, and the announcement."""
-        return self.down(device), self.announce
-
     def sender(self, topic: str) -> tuple[str, str] | None:
         """(device, "state" or "up") of a topic that a device writes, else None."""
         parts = topic.split("/")

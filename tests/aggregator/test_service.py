@@ -43,7 +43,7 @@ class Member:
                 encode(Presence(device.session + 1, Status.LOST)),
             ),
         )
-        self.connection.subscribe(*self.topics.for_device(device.name))
+        self.connection.subscribe(self.topics.down(device.name), self.topics.announce)
 
     def hear(self, _topic, payload):
         answers = self.device.hear(decode(payload))

@@ -46,11 +46,9 @@ def test_a_fleet_is_named_so_that_its_name_is_one_topic_level(name):
         Topics(name)
 
 
-def test_a_device_listens_to_itself_and_to_the_announcement():
-    assert TOPICS.for_device("pot-7") == (
-        "microfed/v1/greenhouse/d/pot-7/down",
-        "microfed/v1/greenhouse/a/round",
-    )
+def test_a_device_listens_to_itself_and_to_the_announcement_and_the_aggregator_to_all():
+    assert TOPICS.down("pot-7") == "microfed/v1/greenhouse/d/pot-7/down"
+    assert TOPICS.announce == "microfed/v1/greenhouse/a/round"
     assert TOPICS.from_devices == (
         "microfed/v1/greenhouse/d/+/state",
         "microfed/v1/greenhouse/d/+/up",
