@@ -12,6 +12,8 @@ from cli.config import load
 from cli.options import config_argument, set_option
 from cli.output import Output, reports_errors
 
+LOOK = 1.0  # seconds between looks at whether it still runs
+
 
 @click.command(epilog="Example: microfed broker examples/har.toml --set broker.port=1883")
 @config_argument
@@ -37,4 +39,5 @@ def command(config: Path, overrides: tuple[str, ...], directory: Path, out: Outp
         url = str(broker.endpoint)
         out.line(f"{broker.kind} listens on {url}. Interrupt to stop it.")
         out.result({"broker": url, "kind": broker.kind})
-        stop.wait()
+        while not stop.wait(LOOK):
+            broker.check()

@@ -65,6 +65,11 @@ class External(RunningBroker):
     def pid(self) -> None:
         """Not our process."""
 
+    def check(self) -> None:
+        """Knock: that is all that can be known of it."""
+        if not accepts(self.endpoint.host, self.endpoint.port):
+            raise BrokerError(f"the broker at {self.endpoint} is gone")
+
     def restart(self) -> None:
         """Refuse: it is not ours."""
         raise BrokerError(f"the broker at {self.endpoint} is external: it is not ours to restart")

@@ -53,6 +53,11 @@ class Embedded(RunningBroker):
         """This process."""
         return os.getpid()
 
+    def check(self) -> None:
+        """Look after the thread."""
+        if self._serving is not None and not self._serving.alive:
+            raise BrokerError(f"the embedded broker at {self.endpoint} has ended")
+
     def restart(self) -> None:
         """Stop, and start on the same port.  Every connection breaks."""
         self._end()
@@ -97,6 +102,11 @@ class _Serving:
             self._thread.join()
             text = f"the embedded broker cannot serve on {self._bind}: {self._failure}"
             raise (PortTaken if "in use" in text else BrokerError)(text) from self._failure
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still serves."""
+        return self._thread.is_alive()
 
     def end(self) -> None:
         """Stop, and wait for the thread."""

@@ -42,6 +42,7 @@ class Mosquitto(RunningBroker):
         self._settings = settings
         self._config = directory / "mosquitto.conf"
         self._log = directory / "mosquitto.log"
+        self._log_start = 0  # of this life's lines
         self._process: subprocess.Popen[bytes] | None = None
         self._watch: subprocess.Popen[bytes] | None = None
         self._secrets: Path | None = None
@@ -61,6 +62,15 @@ class Mosquitto(RunningBroker):
         """Mosquitto's process id; None once stopped."""
         return self._process.pid if self._process else None
 
+    def check(self) -> None:
+        """Ask the process, not the port: a busy broker may take its time to accept."""
+        ended = self._process.poll() if self._process else None
+        if ended is not None:
+            raise BrokerError(
+                f"mosquitto at {self.endpoint} ended with status {ended}. "
+                f"{self._log} says: {self._said()}"
+            )
+
     def restart(self) -> None:
         """Stop, and start on the same port.  Every connection breaks."""
         self._end()
@@ -76,7 +86,7 @@ class Mosquitto(RunningBroker):
     def _start(self, port: int) -> None:
         self._config.write_text(self._configuration(port), encoding="utf-8")
         with self._log.open("ab") as log:
-            start = log.tell()
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [self._program, "-c", str(self._config)],
                 stdin=subprocess.DEVNULL,
@@ -92,7 +102,7 @@ class Mosquitto(RunningBroker):
                 self._end()
                 how = "does not accept" if ended is None else f"ended with status {ended}"
                 where = f"mosquitto on {self._settings.host} port {port}"
-                said = self._said(start)
+                said = self._said()
                 kind = PortTaken if "in use" in said else BrokerError
                 raise kind(f"{where} {how}. {self._log} says: {said}")
             time.sleep(0.005)
@@ -112,8 +122,8 @@ class Mosquitto(RunningBroker):
             process.kill()
             process.wait()
 
-    def _said(self, start: int) -> str:
-        lines = self._log.read_bytes()[start:].decode(errors="replace").split("\n")
+    def _said(self) -> str:
+        lines = self._log.read_bytes()[self._log_start :].decode(errors="replace").split("\n")
         return " | ".join(line for line in lines if line)[-600:] or "nothing"
 
     def _configuration(self, port: int) -> str:

@@ -34,6 +34,10 @@ class RunningBroker(ABC):
         """The process that serves; None when it is not ours."""
 
     @abstractmethod
+    def check(self) -> None:
+        """Raise BrokerError if it serves no more."""
+
+    @abstractmethod
     def restart(self) -> None:
         """Stop, and start on the same port.  Every connection breaks."""
 

@@ -283,6 +283,32 @@ def test_a_mosquitto_that_does_not_start_is_quoted(tmp_path, monkeypatch):
         start(BrokerSettings(kind="mosquitto"), tmp_path)
 
 
+@kinds
+def test_a_broker_that_serves_passes_its_check(kind, tmp_path):
+    with start(BrokerSettings(kind=kind), tmp_path) as broker:
+        broker.check()
+        broker.restart()
+        broker.check()
+
+
+def test_an_external_broker_that_has_gone_fails_its_check(tmp_path):
+    with start(BrokerSettings(kind="embedded"), tmp_path) as ours:
+        external = start(BrokerSettings(kind="external", port=ours.endpoint.port), tmp_path)
+        external.check()
+    with pytest.raises(BrokerError, match="is gone"):
+        external.check()
+
+
+@needs_mosquitto
+def test_a_mosquitto_that_died_fails_its_check(tmp_path):
+    with start(BrokerSettings(kind="mosquitto"), tmp_path) as broker:
+        os.kill(broker.pid, signal.SIGKILL)
+        with pytest.raises(BrokerError, match=r"ended with status -9\. .*mosquitto\.log says"):
+            for _ in range(1000):
+                broker.check()
+                time.sleep(0.01)
+
+
 @needs_mosquitto
 def test_mosquitto_ends_when_its_owner_is_killed(tmp_path):
     command = owner_of("mosquitto", tmp_path)
