@@ -29,10 +29,10 @@ class NoRunError(AggregatorError):
 
 
 class RunBusyError(AggregatorError):
-    """Another aggregator is at work in the run directory."""
+    """Another process is at work in the run directory."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(f"{directory} is in use by another aggregator; stop that one first")
+        super().__init__(f"{directory} is in use by another process; stop that one first")
         self.directory = directory
 
 

@@ -5,9 +5,10 @@ Opens the store read-only, so it works on a finished run and beside a live one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,22 @@ class RunRecord:
 
 def read_record(directory: Path) -> RunRecord:
     """Read the run in `directory`; NoRunError if there is none."""
+    with _opened(directory) as db:
+        identity = _identity(db)
+        totals = Totals(*(identity.pop(key, 0) for key in ("bytes_up", "bytes_down")))
+        return RunRecord(identity, _rounds(db), _refusals(db), _devices(db), totals)
+
+
+def has_begun(directory: Path) -> bool:
+    """Whether a round was ever opened in `directory`; NoRunError if nobody can tell."""
+    if not (directory / STORE_NAME).exists():
+        return False
+    with _opened(directory) as db:
+        return db.execute("SELECT 1 FROM rounds LIMIT 1").fetchone() is not None
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[sqlite3.Connection]:
     path = directory / STORE_NAME
     if not path.is_file():
         raise NoRunError(path, "there is no such file")
@@ -79,9 +96,7 @@ def read_record(directory: Path) -> RunRecord:
         if version != SCHEMA_VERSION:
             raise NoRunError(path, f"its schema is {version}, {SCHEMA_VERSION} is known")
         db.execute("BEGIN")  # one view of a live run
-        identity = _identity(db)
-        totals = Totals(*(identity.pop(key, 0) for key in ("bytes_up", "bytes_down")))
-        return RunRecord(identity, _rounds(db), _refusals(db), _devices(db), totals)
+        yield db
     except sqlite3.DatabaseError as error:
         raise NoRunError(path, str(error)) from error
     finally:

@@ -44,8 +44,8 @@ class Store:
     Args:
         directory: the run directory; made if it does not exist.
         identity: what makes this run this run (base file, settings, seed) as
-            JSON values.  A store with another identity is refused with
-            StoreMismatchError, one that is in use with RunBusyError.
+            JSON values.  Once a round was opened, a store with another identity is
+            refused with StoreMismatchError; one that is in use with RunBusyError.
     """
 
     _synchronous = "FULL"
@@ -214,6 +214,8 @@ class Store:
             raise StoreMismatchError(self.path, "the schema version", version, SCHEMA_VERSION)
         if version == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        if any(self._get(what) not in (None, asked) for what, asked in identity.items()):
+            self._forget_a_start()
         for what, asked in identity.items():
             stored = self._get(what)
             if stored is None:
@@ -221,6 +223,13 @@ class Store:
             elif stored != asked:
                 raise StoreMismatchError(self.path, what, stored, asked)
         self.commit()
+
+    def _forget_a_start(self) -> None:
+        """A run that never opened a round was promised to nobody: it may become another."""
+        if self._last_round() is None:
+            self._write("DELETE FROM master", ())
+            self._write("DELETE FROM versions", ())
+            self._write("DELETE FROM meta WHERE key != 'session'", ())
 
     def _write_model(self, model: Model, accuracy: float) -> None:
         codes, scales = model.weights.codes, model.weights.scales

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import contextlib
+import logging
+import time
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cli.config import load
+from cli.conclude import conclude
+from cli.config import Experiment, load
 from cli.options import broker_option, config_argument, endpoint_of, set_option
 from cli.output import Output, percent, reports_errors, size
 from cli.parts import end_with_parent
@@ -17,6 +21,11 @@ from cli.progress import progress
 
 if TYPE_CHECKING:
     from aggregator.records import RoundRecord
+    from cli.shares import Shares
+
+LOG_BYTES = 8_000_000  # of aggregator.log, and as much of the one before
+
+log = logging.getLogger(__name__)
 
 
 @click.command(
@@ -48,49 +57,67 @@ def command(
     out: Output,
 ) -> None:
     """Run the aggregator of CONFIG: choose devices, collect updates, improve the model."""
-    end_with_parent()
+    is_part = end_with_parent()
     experiment = load(config, overrides)
 
+    from cli.folder import BASE, held, prepare
     from cli.shares import check_model, shares_of
 
+    if model is None and not (run / BASE).exists():
+        raise click.UsageError(f"no run in {run}: say with --model what to start from")
     shares = shares_of(experiment)
     if model is not None:
         check_model(model, shares)
-    base = run / "base.tflite"
-    if not base.exists():
-        if model is None:
-            raise click.UsageError(f"no run in {run}: say with --model what to start from")
-        run.mkdir(parents=True, exist_ok=True)
-        partial = base.with_suffix(".partial")
-        shutil.copyfile(model, partial)
-        partial.replace(base)
-        (run / "config.toml").write_text(experiment.to_toml(), encoding="utf-8")
+    # Whoever started a part holds the folder, and concludes.
+    with contextlib.nullcontext() if is_part else held(run):
+        prepare(run, experiment, model)
+        _log_to(run / "aggregator.log")
+        started = time.monotonic()
+        _serve(experiment, shares, broker_url, run, out)
+        seconds = time.monotonic() - started
+        out.result({"run": str(run)} if is_part else conclude(run, seconds, out))
 
+
+def _serve(experiment: Experiment, shares: Shares, url: str, run: Path, out: Output) -> None:
+    """Aggregate in the folder `run` until the end; KeyboardInterrupt when asked to stop."""
     from aggregator.service import aggregate
+    from cli.folder import BASE
     from tflite_models.interpreter import Interpreter
 
     test = shares.split.test
     x, y = shares.dataset.x[test], shares.dataset.y[test]
-    endpoint = endpoint_of(broker_url, experiment.broker)
+    endpoint = endpoint_of(url, experiment.broker)
     rounds = experiment.federated.rounds
     with progress(out, "rounds", rounds) as step:
+
+        def tell(record: RoundRecord) -> None:
+            line = _line(record, rounds)
+            log.info(line)
+            step(record.number, line)
+
         finished = asyncio.run(
             aggregate(
                 endpoint=endpoint,
                 fleet=experiment.name,
-                base=base.read_bytes(),
+                base=(run / BASE).read_bytes(),
                 run_dir=run,
                 settings=experiment.federated,
                 wire=experiment.wire,
                 expected=len(shares.devices),
                 seed=experiment.seed,
                 evaluate=lambda file: Interpreter(file).accuracy(x, y),
-                on_round=lambda record: step(record.number, _line(record, rounds)),
+                on_round=tell,
             )
         )
     if not finished:
         raise KeyboardInterrupt
-    out.result({"model": str(run / "model.tflite"), "run": str(run)})
+
+
+def _log_to(path: Path) -> None:
+    """Keep what the parts of the aggregator say; a device cannot fill the disk with refusals."""
+    handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, handlers=[handler], force=True)
 
 
 def _line(record: RoundRecord, rounds: int) -> str:

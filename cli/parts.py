@@ -22,17 +22,21 @@ LAST_LINES = 8
 LIFELINE = "MICROFED_LIFELINE"  # names the child's end of the pipe
 
 
-def end_with_parent() -> None:
-    """In a child: ask ourselves to end, politely, once the process that started us is gone."""
+def end_with_parent() -> bool:
+    """In a part: end ourselves, politely, once the process that started us is gone.
+
+    Returns whether this process is a part, and not a command that a person typed.
+    """
     end = os.environ.pop(LIFELINE, "")
     if not end:
-        return
+        return False
 
     def wait() -> None:
         os.read(int(end), 1)  # nothing is ever written: this returns at end of file
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True, name="lifeline").start()
+    return True
 
 
 @dataclass

@@ -15,6 +15,7 @@ import numpy as np
 from aggregator.records import RunRecord as Books
 from aggregator.records import read_record
 from cli.config import load
+from cli.folder import BASE, CARD, CONFIG
 from cli.shares import Shares, shares_of
 from datasets.errors import DataError
 from report.record import BuildStage, DeviceRow, ModelFacts, RoundPoint, RunRecord, Totals
@@ -28,8 +29,8 @@ PACKAGES = ("microfed", "numpy", "paho-mqtt", "ai-edge-litert", "tensorflow")
 def record_of(run: Path) -> RunRecord:
     """Read a run's folder; NoRunError or ConfigError when it is not one."""
     books = read_record(run)
-    experiment = load(run / "config.toml")
-    card = _json(run / "card.json")
+    experiment = load(run / CONFIG)
+    card = _json(run / CARD)
     summary = summarize((run / "model.tflite").read_bytes())
     try:
         shares: Shares | None = shares_of(experiment)
@@ -39,7 +40,7 @@ def record_of(run: Path) -> RunRecord:
     last = books.rounds[-1]
     return RunRecord(
         name=experiment.name,
-        started=datetime.fromtimestamp((run / "config.toml").stat().st_mtime, UTC),
+        started=datetime.fromtimestamp((run / BASE).stat().st_mtime, UTC),
         seconds=sum(r.seconds for r in books.rounds),
         config=experiment.to_toml(),
         accuracy_start=books.rounds[0].accuracy,

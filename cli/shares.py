@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.config import Experiment
+from cli.config import ConfigError, Experiment
+from datasets.errors import DataError
 from datasets.load import Dataset, load
 from datasets.split import Split, split
 from tflite_models.errors import ModelError
@@ -42,6 +43,27 @@ def check_model(path: Path, shares: Shares) -> None:
     classes = len(shares.dataset.classes)
     if told != classes:
         raise ModelError(str(path), f"knows {told} classes, the data has {classes}")
+
+
+def check_fleet(config: Path, experiment: Experiment, devices: int) -> None:
+    """Raise where rounds would wait for more devices than the experiment has.
+
+    DataError when it has none, ConfigError naming `config` when the settings ask for more.
+    """
+    if devices == 0:
+        raise DataError("the experiment has no devices: lower data.factory, or raise data.clients")
+    settings = experiment.federated
+    most = f"the experiment has {devices} devices"
+    if settings.min_devices > devices:
+        found, allowed = f"min_devices: found {settings.min_devices}", f"0 to {devices}"
+    elif settings.cohort > max(devices, 1.0):
+        found, allowed = f"cohort: found {settings.cohort:g}", f"a share, or up to {devices},"
+    elif settings.max_devices < (settings.min_devices or devices):
+        found = f"max_devices: found {settings.max_devices}"
+        allowed = f"{settings.min_devices or devices} or more"
+    else:
+        return
+    raise ConfigError(f"{config}: federated.{found}; {most}, so {allowed} is allowed")
 
 
 def device_id(index: int) -> str:

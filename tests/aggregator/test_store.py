@@ -144,7 +144,7 @@ def test_a_store_of_another_schema_is_refused(store, tmp_path):
 
 
 def test_two_aggregators_cannot_share_a_run(store, tmp_path):
-    with pytest.raises(RunBusyError, match="in use by another aggregator"):
+    with pytest.raises(RunBusyError, match="in use by another process"):
         Store(tmp_path, {"base": "abc", "seed": 1})
     code = f"from aggregator.store import Store; from pathlib import Path; Store(Path({str(tmp_path)!r}), {{}})"
     other = subprocess.run(

@@ -1,8 +1,11 @@
 """The whole thing: broker, aggregator and fleet as processes, killed and resumed."""
 
+import json
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +14,13 @@ import pytest
 
 from aggregator.errors import NoRunError
 from aggregator.records import read_record
+from cli.exits import RunError
+from cli.parts import Part
 from cli.record import record_of
+from cli.run import _wait
+from mqtt_broker.broker import start
+from mqtt_broker.errors import BrokerError
+from mqtt_broker.settings import BrokerSettings
 from tests.cli.conftest import MODEL, command
 from tflite_models.graph import read_graph
 
@@ -88,6 +97,12 @@ def test_the_three_parts_work_as_separate_processes(microfed, small, tmp_path, m
         "aggregate", small, "--broker", url, "--model", MODEL, "--out", tmp_path / "run", "--json"
     )
     assert ended.code == 0, ended.err
+    assert (ended.json["rounds"], ended.json["updates"]) == (3, 18)
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    log = (tmp_path / "run" / "aggregator.log").read_text()
+    assert re.search(
+        r"^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO .*round   3/3", log, re.MULTILINE
+    )
     outputs = [process.communicate(timeout=30)[0] for process in fleet]
     assert [process.returncode for process in fleet] == [0, 0]
     assert all('"updates": 9' in output for output in outputs)
@@ -153,3 +168,66 @@ def test_the_demo_is_a_command_that_there_is():
     assert Path(__file__).parents[2].joinpath(words[0]).exists()
     assert subprocess.run(command("run", *words, "--help"), check=False).returncode == 0
     assert len(words) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        (
+            "min_devices=7",
+            "federated.min_devices: found 7; the experiment has 6 devices, so 0 to 6 is",
+        ),
+        ("cohort=8.0", "federated.cohort: found 8; the experiment has 6 devices"),
+        (
+            "max_devices=5",
+            "federated.max_devices: found 5; the experiment has 6 devices, so 6 or more",
+        ),
+    ],
+)
+def test_rounds_that_would_wait_for_more_devices_than_there_are_are_refused(
+    microfed, small, tmp_path, setting, says
+):
+    run = tmp_path / "run"
+    ended = microfed("run", small, "--model", MODEL, "--out", run, "--set", f"federated.{setting}")
+    assert (ended.code, says in ended.err) == (3, True), ended.err
+    assert not run.exists()
+
+
+def part(code):
+    """Some process in the place of a part."""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    return Part("part", process, None, -1)
+
+
+def test_an_aggregator_that_all_devices_have_left_ends_the_run(mosquitto, monkeypatch):
+    monkeypatch.setattr("cli.run.ALONE", 0.5)
+    aggregator, *fleets = part("import time; time.sleep(60)"), part("print({})"), part("print({})")
+    with pytest.raises(RunError, match="all devices have left"):
+        _wait(aggregator, fleets, mosquitto)
+    for each in (aggregator, *fleets):
+        each.stop()
+        each.process.stdout.close()
+
+
+def test_a_run_whose_broker_dies_ends(tmp_path, monkeypatch, mosquitto):
+    monkeypatch.setattr("cli.run.LOOK", 0.2)
+    aggregator = part("import time; time.sleep(60)")
+    with start(BrokerSettings(kind="mosquitto"), tmp_path) as broker:
+        os.kill(broker.pid, signal.SIGKILL)
+        with pytest.raises(BrokerError, match=r"mosquitto at .* ended with status -9"):
+            _wait(aggregator, [aggregator], broker)
+    aggregator.stop()
+    aggregator.process.stdout.close()
+
+
+def test_the_broker_command_ends_when_mosquitto_dies(small, tmp_path, mosquitto):
+    folder = tmp_path / "broker"
+    words = command("broker", small, "--set", "broker.kind=mosquitto", "--out", folder, "--json")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "mqtt://127.0.0.1" in process.stdout.readline()
+    [child] = (pid for pid in children_of(folder / "mosquitto.conf") if pid != process.pid)
+    os.kill(child, signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert "ended with status -9" in json.loads(out.splitlines()[-1])["error"]
+    assert "ended with status -9" in err
