@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 
 import click
+
+from cli.exits import Exit
+from cli.output import Output
 
 # Before NumPy is imported: the matrices of small networks are not worth a second thread, and
 # several processes with a thread per core each make a product ten times slower.
@@ -52,8 +56,23 @@ class LazyGroup(click.Group):
     epilog="Example: microfed run examples/digits.toml",
 )
 @click.version_option(package_name="microfed", message="%(prog)s %(version)s")
-def main() -> None:
+def microfed() -> None:
     """Squeeze a Keras model onto a microcontroller and let the fleet go on teaching it."""
+
+
+def main() -> None:
+    """Run the command line.  A wrong one is told like every error: under --json as an object too.
+
+    click would only print it; whether --json is there is read from the words,
+    because they could not be parsed.
+    """
+    try:
+        sys.exit(microfed.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        Output(as_json="--json" in sys.argv).failed(error.format_message(), Exit(error.exit_code))
+    except click.Abort:
+        sys.exit(Exit.INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -63,6 +63,11 @@ class Output:
             sys.stdout.write(json.dumps(value) + "\n")
             sys.stdout.flush()
 
+    def failed(self, message: str, code: Exit) -> NoReturn:
+        """End the process with the code, and the object that says why, when asked for."""
+        self.result({"error": message, "exit": int(code)})
+        sys.exit(code)
+
 
 def reports_errors(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command `--json`, an Output as `out`, and errors that are for people.
@@ -88,10 +93,9 @@ def reports_errors(function: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def _fail(out: Output, message: str, code: Exit) -> None:
+def _fail(out: Output, message: str, code: Exit) -> NoReturn:
     click.echo(f"microfed: {message}", err=True)
-    out.result({"error": message, "exit": int(code)})
-    sys.exit(code)
+    out.failed(message, code)
 
 
 def percent(value: float | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from aggregator.errors import NoRunError
 from aggregator.records import RunRecord as Books
 from aggregator.records import read_record
 from cli.config import load
@@ -29,9 +30,16 @@ PACKAGES = ("microfed", "numpy", "paho-mqtt", "ai-edge-litert", "tensorflow")
 def record_of(run: Path) -> RunRecord:
     """Read a run's folder; NoRunError or ConfigError when it is not one."""
     books = read_record(run)
+    if not books.rounds:
+        raise NoRunError(
+            run, "it failed before its model was evaluated, so there is nothing to tell"
+        )
+    model = run / "model.tflite"
+    if not model.exists():
+        raise NoRunError(model, "there is no such file")
     experiment = load(run / CONFIG)
     card = _json(run / CARD)
-    summary = summarize((run / "model.tflite").read_bytes())
+    summary = summarize(model.read_bytes())
     try:
         shares: Shares | None = shares_of(experiment)
     except DataError:

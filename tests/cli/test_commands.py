@@ -2,8 +2,10 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,8 @@ def test_a_model_that_does_not_fit_its_board_is_exit_code_7(microfed, models_dir
     ("arguments", "code", "says"),
     [
         (("run",), 2, "name a CONFIG"),
+        (("run", "--rounds", "3"), 2, "No such option '--rounds'"),
+        (("fly",), 2, "No such command 'fly'"),
         (("run", "none.toml"), 3, "none.toml: cannot be read"),
         (("run", "small.toml", "--set", "data.name=har", "--model", MODEL), 4, "har.npz"),
         (("devices", "small.toml", "--broker", "mqtt://127.0.0.1:1"), 5, "127.0.0.1:1"),
@@ -98,9 +102,24 @@ def test_an_error_is_one_message_and_its_exit_code(
     ended = microfed(*arguments, "--json")
     assert (ended.code, says in ended.err) == (code, True), ended.err
     assert "Traceback" not in ended.err
-    if code != 2:  # a wrong command line is click's to tell
-        assert says in ended.json["error"]
-        assert ended.json["exit"] == code
+    assert says in ended.json["error"]
+    assert ended.json["exit"] == code
+    assert len(ended.out.splitlines()) == 1
+
+
+def test_a_report_on_a_run_that_never_got_going_says_so(microfed, small, tmp_path):
+    run = tmp_path / "run"
+    failed = microfed(
+        "aggregate", small, "--broker", "mqtt://127.0.0.1:1", "--out", run, "--model", MODEL
+    )
+    assert failed.code == 5
+    with closing(sqlite3.connect(run / "state.sqlite", isolation_level=None)) as db:
+        db.execute("DELETE FROM versions")  # as if it had ended before its model was evaluated
+    ended = microfed("report", run, "--json")
+    assert (ended.code, ended.json["exit"]) == (1, 1)
+    assert "failed before its model was evaluated" in ended.json["error"]
+    (run / "state.sqlite").write_bytes(b"")
+    assert "cannot be read as a run" in microfed("report", run, "--json").json["error"]
 
 
 def test_new_writes_a_configuration_and_never_over_another(microfed, tmp_path):
