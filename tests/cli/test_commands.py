@@ -8,10 +8,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.start import STARTS, cpu_seconds
+from cli.config import Experiment, load
 from cli.main import COMMANDS
+from cli.shares import shares_of
 from tests.cli.conftest import MODEL
 
 # CPU time of a start, as a multiple of what importing these costs: seconds depend on the
@@ -123,11 +126,44 @@ def test_a_report_on_a_run_that_never_got_going_says_so(microfed, small, tmp_pat
 
 
 def test_new_writes_a_configuration_and_never_over_another(microfed, tmp_path):
-    assert microfed("new", "pump", "--data", "my.npz").code == 0
-    assert 'name = "npz:my.npz"' in (tmp_path / "pump.toml").read_text()
+    assert microfed("new", "pump").code == 0
+    assert load(tmp_path / "pump.toml") == Experiment(name="pump")
     again = microfed("new", "pump")
     assert again.code == 3
     assert "exists already" in again.err
+
+
+@pytest.mark.parametrize(
+    ("shape", "people", "architecture", "partition"),
+    [
+        ((13,), 0, "mlp", ("dirichlet", 20, 3)),
+        ((256,), 0, "cnn1d", ("dirichlet", 20, 3)),
+        ((128, 1, 6), 12, "cnn1d", ("subject", 0, 3)),
+        ((128, 6), 3, "cnn1d", ("subject", 0, 1)),
+        ((28, 28), 2, "cnn", ("dirichlet", 20, 3)),
+        ((32, 32, 3), 0, "cnn", ("dirichlet", 20, 3)),
+        ((4, 4), 0, "mlp", ("dirichlet", 20, 3)),
+    ],
+)
+def test_new_looks_into_the_data(microfed, tmp_path, shape, people, architecture, partition):
+    arrays = {"x": np.zeros((600, *shape), np.int8), "y": np.arange(600) % 4}
+    if people:
+        arrays["subject"] = np.arange(600) % people
+    np.savez(tmp_path / "my.npz", **arrays)
+    ended = microfed("new", "pump", "--data", "my.npz")
+    assert ended.code == 0, ended.err
+    experiment = load(tmp_path / "pump.toml")
+    data = experiment.data
+    assert data.name == f"npz:{tmp_path / 'my.npz'}", "it holds wherever one stands"
+    assert experiment.model.architecture == architecture
+    assert (data.partition, data.clients, data.factory_subjects) == partition
+    assert shares_of(experiment).devices, "as it is written it can be run"
+
+
+def test_new_says_what_is_wrong_with_the_data(microfed, tmp_path):
+    ended = microfed("new", "pump", "--data", "none.npz", "--json")
+    assert (ended.code, "no file" in ended.json["error"]) == (4, True)
+    assert not (tmp_path / "pump.toml").exists()
 
 
 def test_doctor_says_what_a_missing_thing_costs(microfed, monkeypatch):
