@@ -30,7 +30,9 @@ BY_ERROR = {
     "mqtt_broker.errors.BrokerError": Exit.BROKER,
     "tflite_models.boards.UnknownBoardError": Exit.CONFIG,
     "tflite_models.errors.ModelError": Exit.MODEL,
-    "pipeline.errors.BuildError": Exit.BUDGET,
+    "pipeline.errors.ModelRefusedError": Exit.CONFIG,
+    "pipeline.errors.BudgetError": Exit.BUDGET,
+    "pipeline.errors.BuildError": Exit.MODEL,
     "aggregator.errors.AggregatorError": Exit.FAILED,
 }
 

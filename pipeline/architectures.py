@@ -10,12 +10,13 @@ AVERAGE_POOL_2D, MAX_POOL_2D, MEAN, ADD, RESHAPE; batch normalisation is folded.
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import BuildError
+from pipeline.errors import ModelRefusedError
 from pipeline.settings import ModelSettings
 from pipeline.tf import keras
 
@@ -29,14 +30,20 @@ def make(settings: ModelSettings, shape: Shape, classes: int) -> Any:
     """A fresh tf_keras model from (n, *shape) to logits (n, classes).
 
     Raises:
-        BuildError: the data does not suit the architecture, or the user's function
+        ModelRefusedError: the data does not suit the architecture, or the user's function
             cannot be used; the message says why.
     """
     if settings.architecture.startswith("keras:"):
         _, module, function = settings.architecture.split(":")
         return _own(module, function, shape, classes)
     x = inputs = layers.Input(shape)
-    x = _BODIES[settings.architecture](x, settings.width)
+    try:
+        x = _BODIES[settings.architecture](x, settings.width)
+    except ValueError as e:  # Keras: a dimension would become negative
+        raise ModelRefusedError(
+            f"model.architecture = {settings.architecture!r} cannot take samples of shape {shape}: "
+            "its strides and pooling leave nothing of them; mlp takes any shape"
+        ) from e
     x = layers.Dropout(settings.dropout)(x)
     return keras.Model(inputs, layers.Dense(classes)(x))
 
@@ -114,19 +121,53 @@ def _own(module: str, function: str, shape: Shape, classes: int) -> Any:
     try:
         make_model = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as e:
-        raise BuildError(f"{named}: {e}; the module is looked for in {here} too") from e
-    model = make_model(shape, classes)
+        raise ModelRefusedError(f"{named}: {e}; the module is looked for in {here} too") from e
+    try:
+        inspect.signature(make_model).bind(shape, classes)
+    except TypeError as e:
+        raise ModelRefusedError(f"{named}: {e}; a function(input_shape, classes) is needed") from e
+    try:
+        model = make_model(shape, classes)
+    except ValueError as e:  # what Keras raises where layers do not fit
+        raise ModelRefusedError(f"{named} fails on samples of shape {shape}: {e}") from e
+    reason = _objection(model, shape, classes)
+    if reason:
+        raise ModelRefusedError(f"{named} returned a {reason}")
+    return model
+
+
+def _objection(model: Any, shape: Shape, classes: int) -> str:
+    """What speaks against a user's model, and the way out; empty if nothing does."""
     if not isinstance(model, keras.Model):
-        kind = f"{type(model).__module__}.{type(model).__qualname__}"
-        raise BuildError(
-            f"{named} returned a {kind}; a tf_keras model is needed, because pruning and "
-            "quantisation-aware training (tensorflow-model-optimization) refuse Keras 3: "
-            "write `import tf_keras as keras` where it says `import keras` or `tf.keras`"
+        return (
+            f"{type(model).__module__}.{type(model).__qualname__}; a tf_keras model is needed, "
+            "because pruning and quantisation-aware training (tensorflow-model-optimization) "
+            "refuse Keras 3: write `import tf_keras as keras` where it says `import keras` "
+            "or `tf.keras`"
+        )
+    if not model.inputs:
+        return (
+            f"{type(model).__qualname__} that does not know its input; "
+            "begin a Sequential with keras.layers.Input(input_shape), "
+            "and write a subclass of Model as a functional one"
         )
     ports = model.input_shape, model.output_shape
     if ports != ((None, *shape), (None, classes)):
-        raise BuildError(
-            f"{named} returned a model from {ports[0]} to {ports[1]}; "
+        return (
+            f"model from {ports[0]} to {ports[1]}; "
             f"it must go from {(None, *shape)} to logits {(None, classes)}"
         )
-    return model
+    if _ends_in_softmax(model):
+        return (
+            "model that ends in a softmax; it must end in logits, "
+            "a Dense(classes) without activation, which give the same class"
+        )
+    return ""
+
+
+def _ends_in_softmax(model: Any) -> bool:
+    last = model.layers[-1]
+    if isinstance(last, keras.Model):
+        return _ends_in_softmax(last)
+    softmax = getattr(last, "activation", None) is keras.activations.softmax
+    return softmax or isinstance(last, layers.Softmax)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import BuildError
+from pipeline.errors import BudgetError, BuildError
 from pipeline.prune import sparsity_of
 from pipeline.settings import PruneSettings
 from tflite_models.graph import Graph, read_graph
@@ -45,8 +45,9 @@ def verify(file: bytes, prune: PruneSettings, trained: float, accuracy: float) -
         accuracy: test accuracy of the file in the stock interpreter.
 
     Raises:
-        BuildError: an operator that a device does not have, ports that are not int8, fewer
-            zeros than asked for, or accuracy lost in the conversion.
+        BuildError: an operator that a device does not have, ports that are not int8, or
+            accuracy lost in the conversion.
+        BudgetError: fewer zeros than asked for.
     """
     graph = read_graph(file)
     foreign = sorted({op.name for op in graph.operators} - ALLOWED)
@@ -60,7 +61,7 @@ def verify(file: bytes, prune: PruneSettings, trained: float, accuracy: float) -
             raise BuildError(f"tensor {index}, a port of the file, is {graph.tensors[index].dtype}")
     found = sparsity_of(_kernels(graph, depthwise=prune.depthwise))
     if found < prune.sparsity:
-        raise BuildError(
+        raise BudgetError(
             f"the file's kernels hold {found:.2%} zeros; prune.sparsity = {prune.sparsity} is asked"
         )
     if trained - accuracy > MOST_LOST:

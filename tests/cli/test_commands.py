@@ -13,8 +13,10 @@ import pytest
 
 from benchmarks.start import STARTS, cpu_seconds
 from cli.config import Experiment, load
+from cli.exits import exit_code
 from cli.main import COMMANDS
 from cli.shares import shares_of
+from pipeline.errors import BudgetError, BuildError, ModelRefusedError
 from tests.cli.conftest import MODEL
 
 # CPU time of a start, as a multiple of what importing these costs: seconds depend on the
@@ -108,6 +110,20 @@ def test_an_error_is_one_message_and_its_exit_code(
     assert says in ended.json["error"]
     assert ended.json["exit"] == code
     assert len(ended.out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ModelRefusedError, 3), (BuildError, 6), (BudgetError, 7), (KeyError, None)]
+)
+def test_an_error_of_the_build_has_the_code_of_whoever_can_mend_it(error, code):
+    assert exit_code(error("so it is")) == code
+
+
+@pytest.mark.tensorflow
+def test_a_network_that_does_not_suit_the_data_is_an_error_of_the_configuration(microfed, small):
+    ended = microfed("build", small, "--set", "model.architecture=cnn1d", "--json")
+    assert ended.code == 3
+    assert "cannot take samples of shape (8, 8, 1)" in ended.json["error"]
 
 
 def test_a_report_on_a_run_that_never_got_going_says_so(microfed, small, tmp_path):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from pipeline.errors import BuildError
+from pipeline.errors import ModelRefusedError
 from pipeline.settings import ModelSettings
 
 pytestmark = pytest.mark.tensorflow
@@ -63,6 +63,29 @@ def net(input_shape, classes):
 
 def wide(input_shape, classes):
     return net(input_shape, classes + 1)
+
+def inputless(input_shape, classes):
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(classes)])
+
+def probable(input_shape, classes):
+    return keras.Sequential([*net(input_shape, classes).layers, keras.layers.Softmax()])
+
+def certain(input_shape, classes):
+    x = inputs = keras.layers.Input(input_shape)
+    x = keras.layers.Dense(classes, activation="softmax")(keras.layers.Flatten()(x))
+    return keras.Model(inputs, x)
+
+def nested(input_shape, classes):
+    inputs = keras.layers.Input(input_shape)
+    return keras.Model(inputs, certain(input_shape, classes)(inputs))
+
+def lonely(input_shape):
+    return net(input_shape, 5)
+
+def narrow(input_shape, classes):
+    return keras.Sequential([keras.layers.Conv2D(4, 9, input_shape=input_shape)])
+
+number = 5
 """
 
 
@@ -79,13 +102,49 @@ def test_a_function_of_ones_own_in_the_working_folder_is_called(module):
 
 def test_a_model_of_ones_own_with_other_ports_is_refused(module):
     module(OWN)
-    with pytest.raises(BuildError, match=r"to \(None, 6\); it must go .* logits \(None, 5\)"):
+    with pytest.raises(
+        ModelRefusedError, match=r"to \(None, 6\); it must go .* logits \(None, 5\)"
+    ):
         make_own("wide")
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (
+            "inputless",
+            r"returned a Sequential that does not know its input; .*Input\(input_shape\)",
+        ),
+        ("probable", "ends in a softmax; it must end in logits"),
+        ("certain", "ends in a softmax"),
+        ("nested", "ends in a softmax"),
+        ("lonely", r"too many positional arguments; a function\(input_shape, classes\) is needed"),
+        ("narrow", r"fails on samples of shape \(8, 8, 1\)"),
+        ("number", r"not a callable object; a function\(input_shape, classes\)"),
+    ],
+)
+def test_a_function_that_gives_no_usable_network_is_refused_with_the_way_out(
+    module, function, told
+):
+    module(OWN)
+    with pytest.raises(ModelRefusedError, match=rf"keras:mine:{function}.*{told}"):
+        make_own(function)
+
+
+@pytest.mark.parametrize("height", [3, 9, 14])
+def test_data_that_an_architecture_cannot_take_are_refused(height):
+    from pipeline.architectures import make
+
+    with pytest.raises(ModelRefusedError, match=rf"'cnn1d' cannot take .*\({height}, 1, 2\).*mlp"):
+        make(ModelSettings(architecture="cnn1d"), (height, 1, 2), 5)
+    make(ModelSettings(architecture="cnn1d"), (15, 1, 2), 5)
 
 
 def test_a_keras_3_model_is_refused_with_the_way_out(module):
     module("import keras\nnet = lambda shape, classes: keras.Sequential([keras.Input(shape)])")
-    with pytest.raises(BuildError, match=r"returned a keras\..*refuse Keras 3.*import tf_keras"):
+    with pytest.raises(
+        ModelRefusedError, match=r"returned a keras\..*refuse Keras 3.*import tf_keras"
+    ):
         make_own("net")
 
 
@@ -94,5 +153,5 @@ def test_a_keras_3_model_is_refused_with_the_way_out(module):
 )
 def test_a_function_that_cannot_be_found_is_named(module, text, told):
     module(text)
-    with pytest.raises(BuildError, match=rf"keras:mine:net.*{told}"):
+    with pytest.raises(ModelRefusedError, match=rf"keras:mine:net.*{told}"):
         make_own("net")
