@@ -45,9 +45,8 @@ def build_model(experiment: Experiment, folder: Path, out: Output) -> dict[str, 
         )
     from pipeline.build import build
 
-    total = 2 + 2 * (experiment.prune.sparsity > 0) + experiment.quantize.compare
     done = itertools.count(1)
-    with progress(out, "build", total + experiment.model.central) as step:
+    with progress(out, "build", None) as step:  # which stages there are is the pipeline's to say
         result = build(
             experiment.data,
             experiment.model,

@@ -9,8 +9,11 @@ from cli.output import Output
 
 
 @contextmanager
-def progress(out: Output, what: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Yield a function that is told how many steps are done, and how things stand."""
+def progress(out: Output, what: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
+    """Yield a function that is told how many steps are done, and how things stand.
+
+    `total` is None where nobody knows before the end how many there will be.
+    """
     if not out.console.is_terminal:
         yield lambda _, note: out.line(note)
         return
