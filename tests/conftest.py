@@ -44,7 +44,7 @@ def unique(request: pytest.FixtureRequest) -> str:
 def eventually() -> Callable[..., Awaitable[None]]:
     """Wait on the loop until a condition holds; fail after `within` seconds."""
 
-    async def wait(condition: Callable[[], object], within: float = 5.0) -> None:
+    async def wait(condition: Callable[[], object], within: float = 60.0) -> None:
         async with asyncio.timeout(within):
             while not condition():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)

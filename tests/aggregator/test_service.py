@@ -155,8 +155,15 @@ def test_a_fleet_on_a_real_broker_makes_the_model_of_the_paper_run(
 
 def test_bytes_are_what_the_connections_of_both_sides_count(mosquitto, fleet, tmp_path):
     async def run():
+        there = asyncio.Event()
+        watcher = Connection(
+            mosquitto.endpoint, f"{fleet.name}-w", on_message=lambda *_: there.set()
+        )
+        watcher.subscribe(Topics(fleet.name).aggregator_state)
+        await watcher.connect(5)
         running = asyncio.create_task(call(mosquitto.endpoint, fleet, tmp_path))
-        await asyncio.sleep(0.3)  # the aggregator is there first, and hears everything
+        await asyncio.wait_for(there.wait(), 60)  # the aggregator is first, and hears everything
+        await watcher.disconnect()
         members = await fleet(mosquitto.endpoint)
         await running
         await leave(members)
@@ -376,7 +383,7 @@ def test_an_aggregator_waits_for_the_dead_only_a_few_seconds(mosquitto, fleet, t
     async def run():
         members = await fleet(mosquitto.endpoint)
         members["b"].connection.kill()
-        settings = FederatedSettings(rounds=1, deadline=1.0, min_devices=3, quorum=0.5)
+        settings = FederatedSettings(rounds=1, deadline=4.0, min_devices=3, quorum=0.5)
         await asyncio.wait_for(
             call(mosquitto.endpoint, fleet, tmp_path / "run", settings=settings), 60
         )
@@ -397,7 +404,7 @@ def test_a_fleet_that_cannot_ends_the_run_with_an_error(mosquitto, fleet, tmp_pa
         )
         watcher.subscribe(Topics(fleet.name).announce)
         await watcher.connect(5)
-        settings = FederatedSettings(rounds=3, deadline=0.1)
+        settings = FederatedSettings(rounds=3, deadline=1.0)
         with pytest.raises(QuorumLostError, match="round 3, had 1 of 4"):
             await call(mosquitto.endpoint, fleet, tmp_path / "run", settings=settings)
         for member in (*members.values(), watcher):
@@ -432,7 +439,7 @@ def test_a_broken_evaluation_ends_the_run_and_leaves_it_sound(mosquitto, fleet, 
 def test_cancelling_stops_cleanly(mosquitto, fleet, tmp_path):
     async def run():
         running = asyncio.create_task(call(mosquitto.endpoint, fleet, tmp_path / "run"))
-        await asyncio.sleep(0.2)
+        await rounds_done(tmp_path / "run", 0)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

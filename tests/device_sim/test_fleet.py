@@ -284,6 +284,9 @@ def test_a_device_whose_data_do_not_fit_the_model_declines_and_is_counted(
     assert tally.devices["dev-0"].errors == {"ValueError": 1}
 
 
+SETTLED = 0.5  # seconds in which a message has long reached everybody, on a busy machine too
+
+
 class PatientTrainer:
     """Trains once it may, and notes what it was asked to do."""
 
@@ -296,7 +299,7 @@ class PatientTrainer:
 
     def train(self, weights, x, y, recipe, seed):
         self.seeds.append(seed)
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(60)
         return Trained(weights, len(x), 2.0, 1.0)
 
 
@@ -308,10 +311,10 @@ def test_training_that_nobody_waits_for_any_more_is_not_begun(mosquitto, unique,
     async def hurry(desk, running):
         while not trainer.seeds or len(desk.hellos) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
-        await asyncio.sleep(0.1)  # the other device's training waits for the first one's
+        await asyncio.sleep(SETTLED)  # the other device's training waits for the first one's
         for name in devices:
             desk.tell(name, aggregator.world.task(2, 0, seed=8))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(SETTLED)
         aggregator.number = 2
         trainer.may_end.set()
 
@@ -329,12 +332,12 @@ def test_training_for_a_round_that_ended_meanwhile_is_not_begun(mosquitto, uniqu
     async def end_the_round(desk, running):
         while not trainer.seeds or len(desk.hellos) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(SETTLED)
         desk.deaf = True
         desk.tell(None, aggregator.world.announce(2))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(SETTLED)
         trainer.may_end.set()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(SETTLED)
         aggregator.number = 2
         desk.tell(None, aggregator.announce())
 
@@ -398,7 +401,7 @@ def test_a_thousand_devices_connect_and_leave_on_one_loop(mosquitto, unique, scr
             await asyncio.sleep(0.01)
         seconds, grown = time.monotonic() - begun, resident() - memory
         print(f"1000 devices said hello within {seconds:.2f} s; {grown / 1000:.0f} bytes each")
-        assert seconds < 20
+        assert seconds < 40  # half a second on an idle machine
         assert grown < 150e6
         os.kill(os.getpid(), signal.SIGTERM)
 

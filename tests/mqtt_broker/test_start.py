@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from mqtt_broker.broker import start
 from mqtt_broker.errors import BrokerError, PortTaken
-from mqtt_broker.mosquitto import find_mosquitto
+from mqtt_broker.mosquitto import PATIENCE, find_mosquitto
 from mqtt_broker.running import accepts
 from mqtt_broker.settings import BrokerSettings
 from mqtt_client.connection import Connection
@@ -72,7 +72,7 @@ def test_stopping_waits_for_nobody_who_holds_a_connection_open(kind, tmp_path):
             began = time.monotonic()
             broker.restart()
             broker.stop()
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 0.8 * PATIENCE  # after which it is ended by force
     assert not accepts(host, port)
 
 
@@ -147,7 +147,7 @@ def test_a_hundred_clients_that_come_at_once_find_each_retained_message_once(
         for index in range(100):
             herald.publish(f"down/{index}", b"%d" % index, retain=True)
         herald.publish("all", b"to all", retain=True)
-        await herald.drain(10)
+        await herald.drain(60)
         clients = [
             Connection(
                 broker.endpoint,
@@ -158,8 +158,8 @@ def test_a_hundred_clients_that_come_at_once_find_each_retained_message_once(
         ]
         for index, client in enumerate(clients):
             client.subscribe(f"down/{index}", "all")
-        await asyncio.gather(*(client.connect(20) for client in clients))
-        await eventually(lambda: all(len(inbox) >= 2 for inbox in inboxes), within=20)
+        await asyncio.gather(*(client.connect(60) for client in clients))
+        await eventually(lambda: all(len(inbox) >= 2 for inbox in inboxes), within=60)
         await asyncio.sleep(0.3)  # for what should not come
         await asyncio.gather(*(client.disconnect() for client in (*clients, herald)))
         return [sorted(inbox) for inbox in inboxes]
@@ -194,7 +194,7 @@ def test_the_embedded_broker_restarts_at_once_under_more_traffic_than_it_can_bea
         ]
         for index, client in enumerate(clients):
             client.subscribe(f"down/{index}")
-        await asyncio.gather(*(client.connect(20) for client in clients))
+        await asyncio.gather(*(client.connect(60) for client in clients))
         talking = asyncio.create_task(talk(clients))
         times = []
         for _ in range(4):
@@ -208,7 +208,7 @@ def test_the_embedded_broker_restarts_at_once_under_more_traffic_than_it_can_bea
 
     with start(BrokerSettings(kind="embedded"), tmp_path) as broker:
         times = asyncio.run(run(broker))
-    assert max(times) < 3, times
+    assert max(times) < 0.8 * PATIENCE, times  # a second on a machine with other work
 
 
 def test_auto_is_mosquitto_where_installed_and_embedded_elsewhere(tmp_path, monkeypatch):
@@ -316,7 +316,7 @@ def test_mosquitto_ends_when_its_owner_is_killed(tmp_path):
         assert pid != owner.pid
         assert accepts("127.0.0.1", port)
         owner.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while accepts("127.0.0.1", port):
         assert time.monotonic() < deadline, f"mosquitto {pid} outlived its owner"
         time.sleep(0.01)

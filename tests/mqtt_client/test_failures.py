@@ -113,11 +113,11 @@ def test_a_silent_broker_is_given_up_and_blocks_nobody():
     async def run():
         turns = 0
         async with fake_broker(silence) as endpoint:
-            attempt = asyncio.ensure_future(client(endpoint).connect(0.2))
+            attempt = asyncio.ensure_future(client(endpoint).connect(1.0))
             while not attempt.done():
                 await asyncio.sleep(0.01)
                 turns += 1
-        with pytest.raises(BrokerUnreachable, match=r"no answer within 0\.2 s"):
+        with pytest.raises(BrokerUnreachable, match=r"no answer within 1 s"):
             attempt.result()
         return turns
 
@@ -317,7 +317,7 @@ def test_nonsense_after_the_connection_never_escapes_nor_hangs(data):
         async with fake_broker(answer) as endpoint:
             connection = client(endpoint)
             await connection.connect(5)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while connection.connected:  # noqa: ASYNC110
                     await asyncio.sleep(0)
             connection.kill()
