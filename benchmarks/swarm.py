@@ -83,7 +83,7 @@ def _run(out: Output, *, foul: bool) -> Row:
 def _teach(run: Path, config: Path, broker: RunningBroker, parts: Parts, *, foul: bool) -> None:
     common = [str(config), "--broker", str(broker.endpoint)]
     aggregate = ["aggregate", *common, "--out", str(run), "--model", str(MODEL)]
-    aggregator = parts.start("aggregator", aggregate, run / "aggregator.log")
+    aggregator = parts.start("aggregator", aggregate, run / "aggregator-1.err")
     half = DEVICES // 2
     fleets = []
     for first in (0, half):
@@ -95,7 +95,7 @@ def _teach(run: Path, config: Path, broker: RunningBroker, parts: Parts, *, foul
         _wait_for_round(run, ROUNDS // 3, aggregator)
         os.kill(aggregator.process.pid, signal.SIGKILL)
         aggregator.process.wait()
-        aggregator = parts.start("aggregator", aggregate, run / "aggregator-2.log")
+        aggregator = parts.start("aggregator", aggregate, run / "aggregator-2.err")
         _wait_for_round(run, 2 * ROUNDS // 3, aggregator)
         broker.restart()
     for part in (aggregator, *fleets):

@@ -73,7 +73,11 @@ def command(
         prepare(run, experiment, model)
         _log_to(run / "aggregator.log")
         started = time.monotonic()
-        _serve(experiment, shares, broker_url, run, out)
+        try:
+            _serve(experiment, shares, broker_url, run, out)
+        except Exception:
+            log.exception("the run has ended")
+            raise
         seconds = time.monotonic() - started
         out.result({"run": str(run)} if is_part else conclude(run, seconds, out))
 
