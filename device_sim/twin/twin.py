@@ -12,6 +12,7 @@ import numpy as np
 
 from device_sim.trainer import F32, DivergedError, Labels, Trained
 from device_sim.twin.augment import rotated
+from device_sim.twin.checks import check_inputs, check_labels
 from device_sim.twin.loss import cross_entropy
 from device_sim.twin.op import Array, Arrays
 from device_sim.twin.program import compile_graph
@@ -39,7 +40,7 @@ class Twin:
 
     def predict(self, weights: F32, x: F32) -> F32:
         """The logits (n, classes) of x (n, *input shape)."""
-        self._check(weights, x)
+        check_inputs(self.program, self.layout, weights, x)
         params = self._params(weights)
         logits = np.empty((len(x), self.program.classes), np.float32)
         for i in range(0, len(x), EVALUATED):
@@ -48,8 +49,8 @@ class Twin:
 
     def train(self, weights: F32, x: F32, y: Labels, recipe: Recipe, seed: int) -> Trained:
         """Train a copy of the weights as `sgd` says."""
-        self._check(weights, x)
-        self._check_labels(y, len(x))
+        check_inputs(self.program, self.layout, weights, x)
+        check_labels(self.program, y, len(x))
         received = weights.copy()
         received[self._pruned] = 0.0
         rule = Rule(recipe, received, self._pruned, self._decayed)
@@ -89,18 +90,3 @@ class Twin:
     def _params(self, vector: Array) -> Arrays:
         """The flat vector as views, one for each slot."""
         return tuple(vector[s.start : s.stop].reshape(s.shape) for s in self.layout.slots)
-
-    def _check(self, weights: F32, x: F32) -> None:
-        if weights.shape != (self.layout.size,) or weights.dtype != np.float32:
-            found = f"{weights.dtype} {weights.shape}"
-            raise ValueError(f"weights: {found}, allowed is float32 ({self.layout.size},)")
-        if x.shape[1:] != self.program.sample or x.dtype != np.float32:
-            allowed = ("n", *self.program.sample)
-            raise ValueError(f"x: {x.dtype} {x.shape}, allowed is float32 {allowed}")
-
-    def _check_labels(self, y: Labels, samples: int) -> None:
-        if y.shape != (samples,) or samples == 0 or y.dtype.kind not in "iu":
-            raise ValueError(f"y: {y.dtype} {y.shape}, allowed is a whole number a sample, n ≥ 1")
-        classes = self.program.classes
-        if y.min() < 0 or y.max() >= classes:
-            raise ValueError(f"y: {y.min()} … {y.max()}, allowed is 0 … {classes - 1}")

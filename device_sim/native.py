@@ -1,0 +1,97 @@
+"""Trainer on the compiled core: what the twin computes, many times faster.
+
+The twin reads the graph and checks it; the core trains.  Results differ from the
+twin's by rounding only, and are the same to the last bit on every machine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import train as core
+from device_sim.lower import lower
+from device_sim.trainer import F32, DivergedError, Labels, Trained
+from device_sim.twin.checks import check_inputs, check_labels
+from device_sim.twin.program import compile_graph
+from tflite_models.graph import Graph
+from tflite_models.parameters import Layout
+from wire.messages import Recipe
+
+EVERYTHING = 3  # weights and biases
+CACHE = 512 * 1024  # bytes of activations that go through the network together
+MOST_TOGETHER = 32  # samples
+
+
+class Native:
+    """A Trainer for one graph.  Threads may share it."""
+
+    def __init__(self, graph: Graph, layout: Layout, path: core.Path | None = None) -> None:
+        """Raise UnsupportedModel where the graph has what cannot be trained.
+
+        `path`: the instructions to use, by default the fastest that this machine has.
+        """
+        self.program = compile_graph(graph, layout)
+        self.layout = layout
+        self.model = lower(graph, layout, self.program)
+        self._path = path
+        self._mask = layout.mask.astype(np.uint8)
+        self._plans: dict[int, core.Plan] = {}
+        one, two = (self._plan(tile).memory(core.Recipe(1, 1), 0) for tile in (1, 2))
+        self._tile = min(max(CACHE // max(two - one, 1), 1), MOST_TOGETHER)
+
+    def predict(self, weights: F32, x: F32) -> F32:
+        """The logits (n, classes) of x (n, *input shape)."""
+        check_inputs(self.program, self.layout, weights, x)
+        return self._plan(self._tile).predict(np.ascontiguousarray(x), _flat(weights))
+
+    def train(self, weights: F32, x: F32, y: Labels, recipe: Recipe, seed: int) -> Trained:
+        """Train a copy of the weights as device_sim/twin/sgd.py says."""
+        check_inputs(self.program, self.layout, weights, x)
+        check_labels(self.program, y, len(x))
+        plan = self._plan(min(self._tile, recipe.batch))
+        labels = np.ascontiguousarray(y, np.int32)
+        try:
+            trained, before, after = plan.train(
+                *(_settings(recipe), np.ascontiguousarray(x), labels),
+                *(seed & 0xFFFFFFFF, _flat(weights), self._mask),
+            )
+        except core.CoreError as error:
+            if error.status == core.Status.DIVERGED:
+                raise DivergedError(recipe) from error
+            raise ValueError(f"{recipe}: {error}") from error
+        return Trained(trained, len(x), before, after)
+
+    def loss_and_gradient(
+        self, weights: F32, x: F32, y: Labels, *, rounded: bool = False
+    ) -> tuple[float, F32]:
+        """The mean loss and its gradient by all weights (size,), pruned ones too."""
+        check_inputs(self.program, self.layout, weights, x)
+        check_labels(self.program, y, len(x))
+        labels: NDArray[np.int32] = np.ascontiguousarray(y, np.int32)
+        plan = self._plan(self._tile)
+        return plan.gradient(np.ascontiguousarray(x), labels, _flat(weights), rounded=rounded)
+
+    def _plan(self, tile: int) -> core.Plan:
+        if tile not in self._plans:
+            trains = bytes([EVERYTHING]) * len(self.program.steps)
+            self._plans[tile] = core.Plan(self.model, trains, tile, self._path)
+        return self._plans[tile]
+
+
+def _flat(weights: F32) -> F32:
+    return np.ascontiguousarray(weights)
+
+
+def _settings(recipe: Recipe) -> core.Recipe:
+    return core.Recipe(
+        recipe.epochs,
+        recipe.batch,
+        recipe.learning_rate,
+        recipe.momentum,
+        recipe.weight_decay,
+        recipe.proximal,
+        recipe.clip_norm,
+        recipe.rotation,
+        recipe.fake_quantize,
+    )

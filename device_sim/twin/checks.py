@@ -1,0 +1,27 @@
+"""What a trainer refuses before it computes: arrays that do not fit the model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from device_sim.trainer import F32, Labels
+from device_sim.twin.program import Program
+from tflite_models.parameters import Layout
+
+
+def check_inputs(program: Program, layout: Layout, weights: F32, x: F32) -> None:
+    """Raise ValueError unless weights are float32 (size,) and x is float32 (n, *sample)."""
+    if weights.shape != (layout.size,) or weights.dtype != np.float32:
+        found = f"{weights.dtype} {weights.shape}"
+        raise ValueError(f"weights: {found}, allowed is float32 ({layout.size},)")
+    if x.shape[1:] != program.sample or x.dtype != np.float32:
+        allowed = ("n", *program.sample)
+        raise ValueError(f"x: {x.dtype} {x.shape}, allowed is float32 {allowed}")
+
+
+def check_labels(program: Program, y: Labels, samples: int) -> None:
+    """Raise ValueError unless y holds a class for each sample, and there is a sample."""
+    if y.shape != (samples,) or samples == 0 or y.dtype.kind not in "iu":
+        raise ValueError(f"y: {y.dtype} {y.shape}, allowed is a whole number a sample, n ≥ 1")
+    if y.min() < 0 or y.max() >= program.classes:
+        raise ValueError(f"y: {y.min()} … {y.max()}, allowed is 0 … {program.classes - 1}")

@@ -1,0 +1,154 @@
+/* Training a network on the device: float weights, the activations of an int8 file.
+ *
+ * A model is constant data: tensors, steps that compute one from others, and one flat
+ * vector of float parameters that belongs to the caller.  A plan says where everything
+ * lies in the caller's memory while one choice of parameters is trained.  Nothing here
+ * allocates, and nothing is kept between calls: calls that share no output may run at once.
+ *
+ * The same arguments give the same bits on every machine: see docs/decisions on the
+ * order of reductions. */
+#ifndef MICROFED_TRAIN_H
+#define MICROFED_TRAIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "microfed/export.h"
+#include "microfed/shape.h"
+#include "microfed/status.h"
+
+/* One tensor.  Its values are held to [low, high] (infinite: not held); the clamp passes
+ * no gradient to what was held.  step: distance of the values that its int8 codes can
+ * represent, 0 where training never rounds to them.  Values lie within 2^22 steps: finite
+ * bounds must, and a tensor without bounds must follow from others that have them. */
+typedef struct {
+    mf_shape shape;
+    float low, high;
+    float step;
+} mf_train_tensor;
+
+typedef enum {
+    MF_CONV = 0,         /* weights (out, height, width, in), bias (out) */
+    MF_DEPTHWISE = 1,    /* weights (height, width, out), out = k · in: channel c reads c / k */
+    MF_DENSE = 2,        /* weights (out, in): rows of `in` values become rows of `out` */
+    MF_AVERAGE_POOL = 3, /* the mean of what a window sees of the sample */
+    MF_MAX_POOL = 4,     /* of equals, the first (row by row) gets the gradient */
+    MF_ADD = 5,          /* inputs[0] + inputs[1], of one shape */
+    MF_MUL = 6,          /* inputs[0] · inputs[1], of one shape */
+    MF_PLACE = 7,        /* the input at (y, x, channel) `place` of the output; several steps
+                            may fill one output (concatenation), the rest is 0 (padding) */
+    MF_COPY = 8,         /* the same values, held to another range or in another shape */
+} mf_train_kind;
+
+/* One operator.  Fields that its kind does not name are ignored. */
+typedef struct {
+    int32_t kind;
+    int32_t inputs[2]; /* tensors */
+    int32_t output;    /* tensor */
+    int32_t weight;    /* index of the first weight in the parameters */
+    int32_t bias;      /* likewise; −1: none */
+    mf_window window;  /* convolutions and pools; dilation is 1 */
+    int32_t place[3];
+} mf_train_step;
+
+typedef enum {
+    MF_CROSS_ENTROPY = 0, /* of the softmax of the output, a class for each value */
+    MF_SQUARED_ERROR = 1, /* mean over the output, which is to equal the held input */
+} mf_train_loss;
+
+typedef struct {
+    const mf_train_tensor *tensors;
+    const mf_train_step *steps; /* each reads `input` or what steps before it wrote */
+    int32_t tensor_count;
+    int32_t step_count;
+    int32_t parameter_count;
+    int32_t input;  /* tensor */
+    int32_t output; /* tensor: logits, or the reconstruction */
+    int32_t loss;   /* mf_train_loss */
+} mf_train_model;
+
+/* How to train; wire/messages.py: Recipe. */
+typedef struct {
+    int32_t epochs; /* ≥ 1 */
+    int32_t batch;  /* ≥ 1 */
+    float learning_rate;
+    float momentum;
+    float weight_decay; /* of weights, not of biases */
+    float proximal;     /* FedProx µ, arXiv:1812.06127 */
+    float clip_norm;    /* of the whole gradient; 0: not clipped */
+    float rotation;     /* degrees; 0: none */
+    int32_t fake_quantize;
+} mf_recipe;
+
+/* `count` samples x of the input's shape one after another, and their classes y
+ * (squared error: y is not read). */
+typedef struct {
+    const float *x;
+    const int32_t *y;
+    int32_t count;
+} mf_samples;
+
+/* What trains of a step: bits of `trains[step]`. */
+#define MF_TRAINS_WEIGHT 1u
+#define MF_TRAINS_BIAS 2u
+
+/* The instruction sets that kernels are compiled for.  All give the same bits. */
+typedef enum {
+    MF_PORTABLE = 0,
+    MF_AVX2 = 1,
+    MF_AVX512 = 2,
+    MF_NEON = 3,
+} mf_path;
+
+/* The fastest path of this machine. */
+MF_EXPORT mf_path mf_best_path(void);
+
+/* Whether this machine runs a path, and this library has it. */
+MF_EXPORT int mf_has_path(int32_t path);
+
+typedef struct mf_plan mf_plan;
+
+/* Bytes that a plan of the model takes; 0 for a model whose counts are out of range. */
+MF_EXPORT size_t mf_plan_bytes(const mf_train_model *model);
+
+/* Check the model and lay out its training in `memory`.
+ *
+ * trains: a byte for each step.  What is not trained costs neither time nor memory.
+ * tile: samples that go through the network together; 1 needs the least memory, more is
+ * faster, and the results are the same.
+ * The plan begins at `memory`, and is const from then on: threads may share it.  It
+ * refers to `model`, which must outlive it. */
+MF_EXPORT mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains,
+                                     int32_t tile, int32_t path, void *memory, size_t bytes);
+
+/* Bytes of memory that mf_train needs for so many samples; mf_gradient and mf_predict
+ * need no more. */
+MF_EXPORT size_t mf_train_bytes(const mf_plan *plan, const mf_recipe *recipe, int32_t samples);
+
+/* Train from `received` on the samples; the order of batches and the rotations follow
+ * from the seed.
+ *
+ * mask: a byte for each parameter, 0 where it is pruned: it is 0 in `weights`.
+ * weights: the result, whole; may be `received` if the recipe has no proximal term.
+ * losses: mean over the samples, of the weights as received and as trained. */
+MF_EXPORT mf_status mf_train(const mf_plan *plan, const mf_recipe *recipe,
+                             const mf_samples *samples, uint32_t seed, const float *received,
+                             const uint8_t *mask, float *weights, double losses[2],
+                             void *memory, size_t bytes);
+
+/* The mean loss over the samples, and its gradient by all parameters (0 for those that
+ * are not trained). */
+MF_EXPORT mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples,
+                                int32_t fake_quantize, const float *weights, float *gradient,
+                                double *loss, void *memory, size_t bytes);
+
+/* The output for `count` samples: `outputs` holds count times the output's size. */
+MF_EXPORT mf_status mf_predict(const mf_plan *plan, const float *x, int32_t count,
+                               const float *weights, float *outputs, void *memory,
+                               size_t bytes);
+
+/* sizeof mf_train_tensor, mf_train_step, mf_train_model, mf_recipe, mf_samples: whoever
+ * builds them in another language checks that both mean the same. */
+MF_EXPORT extern const uint32_t mf_train_sizes[5];
+
+#endif

@@ -1,0 +1,94 @@
+/* What is compiled once for each instruction set: the loops in which the time goes.
+ *
+ * Every path gives the same bits.  A reduction is one chain of fused multiply-adds in the
+ * order that its loops say; vectors lie across outputs, never along a reduction; and every
+ * stored sum gets + 0.0f, so that the sign of a zero cannot tell whether taps that
+ * contribute nothing (padding, pruned weights) were skipped or multiplied. */
+#ifndef MICROFED_KERNELS_H
+#define MICROFED_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Three nested loops over memory, the last innermost: how many, and how far apart. */
+typedef struct {
+    int32_t count[3];
+    ptrdiff_t first[3];  /* step in the first array, in floats */
+    ptrdiff_t second[3]; /* step in the second */
+} mf_loops;
+
+/* Values are moved to [low, high], then to the nearest multiple of grid (half to even);
+ * inverse is 1 / grid, or 0 for no grid. */
+typedef struct {
+    float low, high;
+    float grid, inverse;
+} mf_hold;
+
+/* C[row, column] = hold(start + Σ A[row, k] · B[k, column]): every convolution and dense
+ * layer, forward and backward.
+ *
+ * start is `start[column · start_step]`, or 0 where that is NULL, or with `adds` what C
+ * holds.  Columns that lie side by side are read in whole vectors: up to width − 1 floats
+ * behind the last one must be readable, in A, B and, for `product`, start. */
+typedef struct {
+    const float *a, *b;
+    float *c;
+    const float *start;
+    ptrdiff_t start_step; /* product: 1 */
+    mf_loops rows;  /* over a and c */
+    mf_loops depth; /* over a and b: the order of the sum */
+    int32_t columns;
+    ptrdiff_t a_column; /* by_channel only: A[row, k] has a value for each column */
+    ptrdiff_t b_column; /* product: 1 unless width is 1; by_channel: 0 is allowed too */
+    ptrdiff_t c_column;
+    bool adds;
+    mf_hold hold;
+} mf_product;
+
+/* A pool's window over one tensor; padding contributes nothing. */
+typedef struct {
+    int32_t in_height, in_width, out_height, out_width, channels;
+    int32_t kernel_height, kernel_width, stride_height, stride_width, pad_top, pad_left;
+} mf_pool;
+
+/* The class of sample s is y[order[s]], or y[s] where order is NULL. */
+typedef struct {
+    const int32_t *y;
+    const uint32_t *order;
+} mf_labels;
+
+/* One batch's update of a range of parameters. */
+typedef struct {
+    float learning_rate, momentum, weight_decay, proximal;
+    float clip; /* factor of the gradient, 1 for none */
+} mf_update;
+
+typedef struct {
+    int32_t width; /* floats in a vector */
+    void (*product)(const mf_product *p);
+    void (*by_channel)(const mf_product *p); /* A[row, k] · B[k] for each column by itself */
+    void (*hold)(const mf_hold *hold, const float *from, float *to, size_t n);
+    void (*gate)(const mf_hold *hold, const float *values, float *gradient, size_t n);
+    void (*add)(const float *a, const float *b, float *to, size_t n);
+    void (*multiply)(const float *a, const float *b, float *to, size_t n, bool adds);
+    void (*scale)(float factor, float *values, size_t n);
+    void (*max_pool)(const mf_pool *pool, int32_t samples, const float *x, float *y);
+    void (*max_pool_back)(const mf_pool *pool, int32_t samples, const float *x, const float *y,
+                          const float *by_y, float *by_x);
+    double (*cross_entropy)(const mf_labels *labels, const float *logits, int32_t classes,
+                            int32_t samples, double loss, float share, float *gradient);
+    double (*squared_error)(const float *y, const float *target, int32_t size, int32_t samples,
+                            double loss, float share, float *gradient);
+    float (*folded)(float lanes[16]);
+    void (*squares)(const float *g, const uint8_t *mask, size_t n, float lanes[16]);
+    void (*update)(const mf_update *update, const float *g, const uint8_t *mask,
+                   const float *received, float *velocity, float *w, size_t n);
+} mf_kernels;
+
+/* The kernels of a path (mf_path), or NULL where there are none. */
+const mf_kernels *mf_kernels_of(int32_t path);
+
+extern const mf_kernels mf_kernels_portable, mf_kernels_avx2, mf_kernels_avx512, mf_kernels_neon;
+
+#endif

@@ -1,0 +1,41 @@
+/* The kernels of one path.  A file of src/paths/ defines its vectors and its blocks, then
+ * includes this once, then names the table. */
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "kernels/float_math.h"
+#include "kernels/fma.h"
+#include "kernels/kernels.h"
+
+#if defined(__GNUC__)
+#define MF_INLINE static inline __attribute__((always_inline))
+#else
+#define MF_INLINE static inline
+#endif
+
+/* Constant bounds: the loop becomes straight code, and its sums stay in registers. */
+#if defined(__clang__)
+#define MF_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define MF_UNROLL _Pragma("GCC unroll 8")
+#else
+#define MF_UNROLL
+#endif
+
+#include "kernels/product.h"
+
+#include "kernels/channel.h"
+#include "kernels/loss.h"
+#include "kernels/simple.h"
+#include "kernels/update.h"
+
+#define MF_KERNELS                                                                               \
+    {                                                                                            \
+        .width = MF_WIDTH, .product = product, .by_channel = by_channel, .hold = hold,           \
+        .gate = gate, .add = add, .multiply = multiply, .scale = scale, .max_pool = max_pool,    \
+        .max_pool_back = max_pool_back, .cross_entropy = cross_entropy,                          \
+        .squared_error = squared_error, .squares = squares, .folded = folded, .update = update,  \
+    }

@@ -1,0 +1,166 @@
+/* The product of kernels.h in blocks of MF_ROWS rows × up to MF_VECTORS vectors of columns,
+ * whose sums stay in registers.  Included by each path. */
+
+#define MF_SPAN (MF_VECTORS * MF_WIDTH)
+
+static inline mf_vector held(mf_vector v, const mf_hold *hold) {
+    v = mf_at_most(mf_at_least(v, mf_spread(hold->low)), mf_spread(hold->high));
+    if (hold->inverse != 0.0f) {
+        const mf_vector magic = mf_spread(12582912.0f); /* 1.5 · 2^23: its ulp is 1 */
+        v = mf_multiply(v, mf_spread(hold->inverse));
+        v = mf_multiply(mf_subtract(mf_add(v, magic), magic), mf_spread(hold->grid));
+    }
+    return mf_add(v, mf_spread(0.0f));
+}
+
+static inline mf_vector gathered(const float *from, ptrdiff_t step, int32_t n) {
+    if (step == 1 && n == MF_WIDTH) return mf_load(from);
+    float lanes[MF_WIDTH] = {0};
+    for (int32_t i = 0; i < n; i++) lanes[i] = from[i * step];
+    return mf_load(lanes);
+}
+
+static inline void scattered(mf_vector v, float *to, ptrdiff_t step, int32_t n) {
+    if (step == 1) {
+        if (n == MF_WIDTH) mf_store(to, v);
+        else mf_store_part(to, v, n);
+        return;
+    }
+    float lanes[MF_WIDTH];
+    mf_store(lanes, v);
+    for (int32_t i = 0; i < n; i++) to[i * step] = lanes[i];
+}
+
+/* What a column block has in common: `vectors` of them, `columns` floats. */
+typedef struct {
+    const mf_product *p;
+    const float *b;
+    const float *start;
+    ptrdiff_t c; /* offset of its first column */
+    int32_t columns;
+} block_columns;
+
+static inline int32_t lanes_of(int32_t columns, int vector) {
+    const int32_t left = columns - vector * MF_WIDTH;
+    return left < MF_WIDTH ? left : MF_WIDTH;
+}
+
+/* Sums of `rows` × `vectors`, both constants where this is used.  Rows from `used` on repeat
+ * the last one, and are not stored. */
+MF_INLINE void block(const int rows, const int vectors, const block_columns *at,
+                     const float *const a[], float *const c[], int used) {
+    const mf_product *p = at->p;
+    mf_vector sum[MF_ROWS][MF_VECTORS];
+    const float *row[MF_ROWS];
+    MF_UNROLL for (int r = 0; r < rows; r++) {
+        row[r] = a[r];
+        MF_UNROLL for (int v = 0; v < vectors; v++) {
+            const int32_t n = lanes_of(at->columns, v);
+            if (p->adds) sum[r][v] = gathered(c[r] + at->c + v * MF_WIDTH * p->c_column, p->c_column, n);
+            else if (at->start != NULL) sum[r][v] = mf_load(at->start + v * MF_WIDTH);
+            else sum[r][v] = mf_spread(0.0f);
+        }
+    }
+    const mf_loops *k = &p->depth;
+    const ptrdiff_t a_step = k->first[2], b_step = k->second[2];
+    const ptrdiff_t b_vector = p->b_column * MF_WIDTH;
+    for (int32_t i = 0; i < k->count[0]; i++) {
+        for (int32_t j = 0; j < k->count[1]; j++) {
+            ptrdiff_t from = i * k->first[0] + j * k->first[1];
+            const float *b = at->b + i * k->second[0] + j * k->second[1];
+            for (int32_t n = k->count[2]; n > 0; n--) {
+                mf_vector factor[MF_VECTORS];
+                MF_UNROLL for (int v = 0; v < vectors; v++) factor[v] = mf_load(b + v * b_vector);
+                MF_UNROLL for (int r = 0; r < rows; r++) {
+                    const mf_vector x = mf_spread(row[r][from]);
+                    MF_UNROLL for (int v = 0; v < vectors; v++)
+                        sum[r][v] = mf_multiply_add(x, factor[v], sum[r][v]);
+                }
+                from += a_step;
+                b += b_step;
+            }
+        }
+    }
+    MF_UNROLL for (int r = 0; r < rows; r++) {
+        if (r >= used) break;
+        MF_UNROLL for (int v = 0; v < vectors; v++)
+            scattered(held(sum[r][v], &p->hold), c[r] + at->c + v * MF_WIDTH * p->c_column,
+                      p->c_column, lanes_of(at->columns, v));
+    }
+}
+
+typedef void block_function(const block_columns *at, const float *const a[], float *const c[],
+                            int used);
+
+#define BLOCK(ROWS, VECTORS)                                                                     \
+    static void block_##ROWS##_##VECTORS(const block_columns *at, const float *const a[],        \
+                                         float *const c[], int used) {                           \
+        block(ROWS, VECTORS, at, a, c, used);                                                    \
+    }
+MF_BLOCKS(BLOCK)
+#undef BLOCK
+
+/* The block for so many vectors, and the rows that it takes. */
+static block_function *block_for(int vectors, bool single, int *rows) {
+#define BLOCK(ROWS, VECTORS)                                                                     \
+    if (vectors == (VECTORS) && ((ROWS) == 1 || !single)) {                                \
+        *rows = (ROWS);                                                                          \
+        return block_##ROWS##_##VECTORS;                                                         \
+    }
+    MF_BLOCKS(BLOCK)
+#undef BLOCK
+    *rows = 1;
+    return block_1_1;
+}
+
+/* All rows of one block of columns. */
+static void sweep(const block_columns *at, block_function *run, int rows) {
+    const mf_loops *over = &at->p->rows;
+    const float *a[MF_ROWS];
+    float *c[MF_ROWS];
+    int filled = 0;
+    for (int32_t i = 0; i < over->count[0]; i++) {
+        for (int32_t j = 0; j < over->count[1]; j++) {
+            const float *from = at->p->a + i * over->first[0] + j * over->first[1];
+            float *to = at->p->c + i * over->second[0] + j * over->second[1];
+            for (int32_t k = 0; k < over->count[2]; k++) {
+                a[filled] = from;
+                c[filled] = to;
+                from += over->first[2];
+                to += over->second[2];
+                if (++filled == rows) {
+                    run(at, a, c, rows);
+                    filled = 0;
+                }
+            }
+        }
+    }
+    if (filled == 0) return;
+    for (int r = filled; r < rows; r++) {
+        a[r] = a[filled - 1];
+        c[r] = c[filled - 1];
+    }
+    run(at, a, c, filled);
+}
+
+static void product(const mf_product *p) {
+    const int32_t vectors = (p->columns + MF_WIDTH - 1) / MF_WIDTH;
+    const bool single = p->rows.count[0] == 1 && p->rows.count[1] == 1 && p->rows.count[2] == 1;
+    int32_t done = 0;
+    while (done < vectors) {
+        /* Blocks of nearly the same width: 2 + 2 vectors rather than 3 + 1. */
+        const int32_t left = vectors - done;
+        const int32_t blocks = (left + MF_VECTORS - 1) / MF_VECTORS;
+        int32_t wide = (left + blocks - 1) / blocks;
+        if (MF_WIDTH == 1 && wide < MF_VECTORS) wide = 1; /* few kinds of blocks: less code */
+        const int32_t column = done * MF_WIDTH;
+        const int32_t rest = p->columns - column;
+        const block_columns at = {
+            p, p->b + column * p->b_column, p->start == NULL ? NULL : p->start + column,
+            column * p->c_column, rest < wide * MF_WIDTH ? rest : wide * MF_WIDTH};
+        int rows;
+        block_function *run = block_for(wide, single, &rows);
+        sweep(&at, run, rows);
+        done += wide;
+    }
+}

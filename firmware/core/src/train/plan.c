@@ -1,0 +1,180 @@
+#include "train/plan.h"
+
+#include <string.h>
+
+enum { LINE = MF_ALIGN / sizeof(float) };
+
+static size_t lines(size_t floats) { return (floats + LINE - 1) / LINE * LINE; }
+
+static size_t aligned(size_t bytes) { return (bytes + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN; }
+
+size_t mf_plan_bytes(const mf_train_model *model) {
+    if (model->tensor_count < 1 || model->tensor_count > 1 << 12 || model->step_count < 1 ||
+        model->step_count > 1 << 12)
+        return 0;
+    const size_t tensors = (size_t)model->tensor_count, steps = (size_t)model->step_count;
+    return aligned(sizeof(mf_plan)) + aligned(steps * sizeof(mf_step_plan)) +
+           2 * aligned(tensors * sizeof(mf_piece)) + aligned(2 * steps * sizeof(mf_slot));
+}
+
+/* Cut the plan's arrays from its memory. */
+static mf_plan *carve(const mf_train_model *model, void *memory) {
+    unsigned char *at = memory;
+    const size_t tensors = (size_t)model->tensor_count, steps = (size_t)model->step_count;
+    mf_plan *plan = memory;
+    memset(plan, 0, mf_plan_bytes(model));
+    at += aligned(sizeof(mf_plan));
+    plan->steps = (mf_step_plan *)(void *)at;
+    at += aligned(steps * sizeof(mf_step_plan));
+    plan->values = (mf_piece *)(void *)at;
+    at += aligned(tensors * sizeof(mf_piece));
+    plan->gradients = (mf_piece *)(void *)at;
+    at += aligned(tensors * sizeof(mf_piece));
+    plan->slots = (mf_slot *)(void *)at;
+    plan->model = model;
+    return plan;
+}
+
+static mf_axis axis(int32_t in, int32_t out, int32_t taps, int32_t stride, int32_t pad) {
+    return (mf_axis){.in = in, .out = out, .taps = taps, .stride = stride, .pad = pad};
+}
+
+mf_geometry mf_geometry_of(const mf_train_model *model, const mf_train_step *step) {
+    const mf_shape in = model->tensors[step->inputs[0]].shape;
+    const mf_shape out = model->tensors[step->output].shape;
+    const mf_window *w = &step->window;
+    mf_geometry g;
+    if (step->kind == MF_DENSE) {
+        const int32_t rows = out.height * out.width;
+        g.rows = axis(1, 1, 1, 1, 0);
+        g.columns = axis(rows, rows, 1, 1, 0);
+        g.in_channels = mf_elements(in) / rows;
+        g.out_channels = out.channels;
+        return g;
+    }
+    g.rows = axis(in.height, out.height, w->kernel_height, w->stride_height, w->pad_top);
+    g.columns = axis(in.width, out.width, w->kernel_width, w->stride_width, w->pad_left);
+    g.in_channels = in.channels;
+    g.out_channels = out.channels;
+    if (in.width == 1 && out.width == 1 && w->kernel_width == 1 && w->pad_left == 0) {
+        g.columns = g.rows;
+        g.rows = axis(1, 1, 1, 1, 0);
+    }
+    return g;
+}
+
+size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kind) {
+    const mf_geometry *g = &step->geometry;
+    if (step->weight_gradient == MF_ABSENT || plan->kernels->width == 1 ||
+        (mf_axis_is_whole(&g->rows) && mf_axis_is_whole(&g->columns)) ||
+        (kind == MF_CONV && g->in_channels > plan->kernels->width / 2))
+        return 0;
+    const int32_t height = g->rows.pad + g->rows.in + mf_axis_pad_behind(&g->rows);
+    const int32_t width = g->columns.pad + g->columns.in + mf_axis_pad_behind(&g->columns);
+    return (size_t)height * (size_t)width * (size_t)g->in_channels;
+}
+
+/* The gradient of a trained tensor: where another layer has the same one, the same. */
+static ptrdiff_t slot_for(mf_plan *plan, int32_t parameter, int32_t count, bool decays) {
+    for (int32_t i = 0; i < plan->slot_count; i++)
+        if (plan->slots[i].parameter == parameter && plan->slots[i].count == count)
+            return plan->slots[i].gradient;
+    const ptrdiff_t gradient = plan->trained;
+    plan->slots[plan->slot_count++] =
+        (mf_slot){.parameter = parameter, .count = count, .gradient = gradient, .decays = decays};
+    plan->trained += count;
+    return gradient;
+}
+
+/* Which gradients there are, step by step: `learns` by tensor stands in values[].begin. */
+static void plan_way_back(mf_plan *plan, const uint8_t *trains) {
+    const mf_train_model *model = plan->model;
+    mf_piece *learns = plan->values, *wanted = plan->gradients;
+    for (int32_t s = 0; s < model->step_count; s++) {
+        const mf_train_step *step = &model->steps[s];
+        mf_step_plan *planned = &plan->steps[s];
+        planned->weights = mf_weights_of(model, step);
+        planned->weight_gradient = planned->bias_gradient = planned->packed = MF_ABSENT;
+        if (planned->weights > 0 && (trains[s] & MF_TRAINS_WEIGHT))
+            planned->weight_gradient = slot_for(plan, step->weight, planned->weights, true);
+        if (planned->weights > 0 && step->bias >= 0 && (trains[s] & MF_TRAINS_BIAS))
+            planned->bias_gradient =
+                slot_for(plan, step->bias, mf_outputs_of(model, step), false);
+        bool depends = planned->weight_gradient != MF_ABSENT || planned->bias_gradient != MF_ABSENT;
+        for (int i = 0; i < mf_inputs_of(step->kind); i++) {
+            planned->passes[i] = learns[step->inputs[i]].begin != 0;
+            depends = depends || planned->passes[i];
+        }
+        if (depends) learns[step->output].begin = 1;
+        planned->reached = depends;
+    }
+    wanted[model->output].begin = 1;
+    for (int32_t s = model->step_count - 1; s >= 0; s--) {
+        const mf_train_step *step = &model->steps[s];
+        mf_step_plan *planned = &plan->steps[s];
+        planned->reached = planned->reached && wanted[step->output].begin != 0;
+        for (int i = 0; i < mf_inputs_of(step->kind); i++) {
+            planned->passes[i] = planned->passes[i] && planned->reached;
+            if (!planned->passes[i]) continue;
+            planned->adds[i] = wanted[step->inputs[i]].begin != 0;
+            wanted[step->inputs[i]].begin = 1;
+        }
+    }
+}
+
+/* Where everything lies in the workspace. */
+static void lay_out(mf_plan *plan) {
+    const mf_train_model *model = plan->model;
+    const int32_t width = plan->kernels->width;
+    size_t at = 0, padded = 0;
+    plan->weights = MF_ABSENT;
+    if (width > 1) {
+        plan->weights = 0;
+        at = lines((size_t)model->parameter_count + LINE);
+    }
+    for (int32_t s = 0; s < model->step_count; s++) {
+        const mf_train_step *step = &model->steps[s];
+        mf_step_plan *planned = &plan->steps[s];
+        planned->geometry = mf_geometry_of(model, step);
+        if (planned->weights == 0) continue;
+        const size_t size = mf_padded_size(plan, planned, step->kind);
+        padded = size > padded ? size : padded;
+        if (width == 1 || step->kind == MF_DEPTHWISE) continue;
+        const int32_t outputs = planned->geometry.out_channels;
+        planned->packed = (ptrdiff_t)at;
+        planned->packed_row = (outputs + width - 1) / width * width;
+        at += lines((size_t)(planned->weights / outputs + 1) * (size_t)planned->packed_row);
+    }
+    plan->gradient = (ptrdiff_t)at;
+    at += lines((size_t)plan->trained);
+    plan->padded = (ptrdiff_t)at;
+    at += lines(padded * (size_t)plan->tile);
+    plan->pieces = (ptrdiff_t)at;
+    for (int32_t t = 0; t < model->tensor_count; t++) {
+        const size_t size =
+            lines((size_t)mf_elements(model->tensors[t].shape) * (size_t)plan->tile);
+        plan->values[t].size = plan->gradients[t].size = size;
+    }
+    mf_find_lifetimes(plan);
+    plan->workspace = at + mf_place_pieces(plan) + LINE; /* vectors are read beyond the end */
+}
+
+mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains, int32_t tile,
+                           int32_t path, void *memory, size_t bytes) {
+    const mf_status status = mf_check_model(model);
+    if (status != MF_OK) return status;
+    const mf_kernels *kernels = mf_kernels_of(path);
+    if (kernels == NULL) return MF_UNSUPPORTED;
+    if (tile < 1 || tile > 1 << 16) return MF_BAD_ARGUMENT;
+    for (int32_t t = 0; t < model->tensor_count; t++)
+        if ((int64_t)mf_elements(model->tensors[t].shape) * tile > 1 << 30)
+            return MF_BAD_ARGUMENT;
+    if (bytes < mf_plan_bytes(model)) return MF_NO_MEMORY;
+    if ((uintptr_t)memory % MF_ALIGN != 0) return MF_MISALIGNED;
+    mf_plan *plan = carve(model, memory);
+    plan->kernels = kernels;
+    plan->tile = tile;
+    plan_way_back(plan, trains);
+    lay_out(plan);
+    return MF_OK;
+}

@@ -1,0 +1,86 @@
+/* What a plan holds: everything about one model and one choice of what trains that does not
+ * change from batch to batch. */
+#ifndef MICROFED_PLAN_H
+#define MICROFED_PLAN_H
+
+#include <stdbool.h>
+
+#include "kernels/kernels.h"
+#include "microfed/train.h"
+#include "train/axis.h"
+
+#define MF_ABSENT ((ptrdiff_t)-1)
+
+/* A convolution, dense layer or pool as two axes.  A dense layer is a convolution of width
+ * 1 over a row; an image of width 1 lies on its side, so that its long axis is innermost. */
+typedef struct {
+    mf_axis rows, columns;
+    int32_t in_channels, out_channels;
+} mf_geometry;
+
+typedef struct {
+    mf_geometry geometry;
+    int32_t weights;           /* how many; 0: a step without parameters */
+    ptrdiff_t packed;          /* of its weights, tap by tap, in the workspace; or MF_ABSENT */
+    int32_t packed_row;        /* floats from tap to tap there */
+    ptrdiff_t weight_gradient; /* in the gradient; MF_ABSENT: not trained */
+    ptrdiff_t bias_gradient;
+    bool reached;   /* a gradient arrives at its output */
+    bool passes[2]; /* it goes on to this input, */
+    bool adds[2];   /* where another step has left one already */
+} mf_step_plan;
+
+/* A tensor's values, or the loss's gradient by them, for one tile. */
+typedef struct {
+    ptrdiff_t at;        /* in the workspace, in floats; MF_ABSENT: not kept */
+    size_t size;         /* floats for the whole tile, a whole number of lines of cache */
+    int32_t begin, end;  /* first and last moment that it is needed; end < begin: never */
+} mf_piece;
+
+/* A trained range of the parameters. */
+typedef struct {
+    int32_t parameter, count;
+    ptrdiff_t gradient;
+    bool decays;
+} mf_slot;
+
+struct mf_plan {
+    const mf_train_model *model;
+    const mf_kernels *kernels;
+    mf_step_plan *steps;
+    mf_piece *values;    /* by tensor */
+    mf_piece *gradients; /* by tensor */
+    mf_slot *slots;
+    int32_t slot_count;
+    int32_t tile;
+    int32_t trained; /* parameters: length of the gradient */
+    /* The workspace, in floats from its start.  Weights: the working copy, where vectors may
+     * be read beyond the end; with vectors of one float training works on the result. */
+    ptrdiff_t weights, gradient, padded, pieces;
+    size_t workspace;
+};
+
+/* MF_OK, or what is wrong with the model. */
+mf_status mf_check_model(const mf_train_model *model);
+
+/* Elements of a sample of a tensor; of the weights of a step (0: it has none). */
+int32_t mf_elements(mf_shape shape);
+int32_t mf_weights_of(const mf_train_model *model, const mf_train_step *step);
+int32_t mf_outputs_of(const mf_train_model *model, const mf_train_step *step);
+
+/* How many inputs a kind of step reads. */
+int mf_inputs_of(int32_t kind);
+
+mf_geometry mf_geometry_of(const mf_train_model *model, const mf_train_step *step);
+
+/* Whether values of the tensor are held to a range. */
+bool mf_is_held(const mf_train_tensor *tensor);
+
+/* Floats that padded copies of a step's input take for each sample; 0 where none is made. */
+size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kind);
+
+/* Begin and end of every value and gradient, then a place for each (pieces.c). */
+void mf_find_lifetimes(mf_plan *plan);
+size_t mf_place_pieces(mf_plan *plan);
+
+#endif
