@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from device_sim.trainer import F32
+from device_sim.twin.random import Random
 
 AXES = 3
 
 
-def rotated(x: F32, degrees: float, random: np.random.Generator) -> F32:
+def rotated(x: F32, degrees: float, random: Random) -> F32:
     """Turn every sample (…, channels) by up to about `degrees` around each axis.
 
     The rotation is Cayley's, R = I + 2/(1 + u·u) (U + U²) for a uniform u: it is
@@ -24,8 +25,7 @@ def rotated(x: F32, degrees: float, random: np.random.Generator) -> F32:
     """
     if x.shape[-1] % AXES:
         raise ValueError(f"rotation needs channels in threes, the data has {x.shape[-1]}")
-    half = np.deg2rad(degrees) / 2.0
-    u = random.uniform(-half, half, (len(x), AXES))
+    u = np.deg2rad(degrees) / 2.0 * random.centred(len(x), AXES)
     cross = np.zeros((len(x), AXES, AXES))  # U, with U v = u × v
     cross[:, [2, 0, 1], [1, 2, 0]] = u
     cross[:, [1, 2, 0], [2, 0, 1]] = -u

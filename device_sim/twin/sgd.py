@@ -10,21 +10,19 @@ pruned weights excluded:
     w ← w − learning_rate · v
 
 v is zero at the start.  Each epoch goes through a fresh permutation of the
-samples, all drawn from one generator; the last batch may be short.
+samples; the last batch may be short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from device_sim.trainer import F32
+from device_sim.twin.random import Indices, Random
 from wire.messages import Recipe
-
-Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,25 +51,21 @@ class Rule:
         weights -= recipe.learning_rate * velocity
 
 
-def batches(samples: int, recipe: Recipe, random: np.random.Generator) -> list[Indices]:
-    """The samples of every batch of the training, in order."""
-    found = []
+def batches(samples: int, recipe: Recipe, random: Random) -> Iterator[Indices]:
+    """The samples of every batch of the training, in order; an epoch is drawn as it begins."""
     for _ in range(recipe.epochs):
-        order = random.permutation(samples)
-        found += [order[i : i + recipe.batch] for i in range(0, samples, recipe.batch)]
-    return found
+        order = random.order(samples)
+        for i in range(0, samples, recipe.batch):
+            yield order[i : i + recipe.batch]
 
 
 def descend(
-    gradient: Callable[[F32, Indices], F32],
-    rule: Rule,
-    samples: int,
-    random: np.random.Generator,
+    gradient: Callable[[F32, Indices], F32], rule: Rule, samples: int, random: Random
 ) -> F32:
     """The weights after training from `rule.received`.
 
     `gradient(weights, batch)` gives a fresh (size,) gradient of the mean loss
-    over the samples in `batch`.
+    over the samples in `batch`.  It may draw from `random` too.
     """
     weights = rule.received.copy()
     velocity = np.zeros_like(weights)

@@ -16,8 +16,9 @@ from device_sim.twin.checks import check_inputs, check_labels
 from device_sim.twin.loss import cross_entropy
 from device_sim.twin.op import Array, Arrays
 from device_sim.twin.program import compile_graph
+from device_sim.twin.random import Indices, Random
 from device_sim.twin.run import backward, forward
-from device_sim.twin.sgd import Indices, Rule, descend
+from device_sim.twin.sgd import Rule, descend
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
 from wire.messages import Recipe
@@ -54,13 +55,14 @@ class Twin:
         received = weights.copy()
         received[self._pruned] = 0.0
         rule = Rule(recipe, received, self._pruned, self._decayed)
-        random = np.random.Generator(np.random.PCG64(seed))
-        seen = rotated(x, recipe.rotation, random) if recipe.rotation > 0.0 else x
+        random = Random(seed)
 
         def gradient(at: F32, batch: Indices) -> F32:
-            return self.loss_and_gradient(
-                at, seen[batch], y[batch], rounded=bool(recipe.fake_quantize)
-            )[1]
+            seen = x[batch]
+            if recipe.rotation > 0.0:
+                seen = rotated(seen, recipe.rotation, random)
+            rounded = bool(recipe.fake_quantize)
+            return self.loss_and_gradient(at, seen, y[batch], rounded=rounded)[1]
 
         with np.errstate(over="ignore", invalid="ignore"):
             before = self._loss(received, x, y)

@@ -3,12 +3,9 @@
 import numpy as np
 import pytest
 
+from device_sim.twin.random import Random
 from device_sim.twin.sgd import Rule, batches, descend
 from wire.messages import Recipe
-
-
-def numbers(seed):
-    return np.random.Generator(np.random.PCG64(seed))
 
 
 def rule(received, *, pruned=(), decayed=None, epochs=1, batch=1, learning_rate=0.5, **more):
@@ -21,7 +18,7 @@ def rule(received, *, pruned=(), decayed=None, epochs=1, batch=1, learning_rate=
 def run(made, samples, *grads):
     """The weights after steps with these gradients, whatever the weights."""
     waiting = [np.array(g, np.float32) for g in grads]
-    return descend(lambda weights, batch: waiting.pop(0), made, samples, numbers(1)).tolist()
+    return descend(lambda weights, batch: waiting.pop(0), made, samples, Random(1)).tolist()
 
 
 def test_a_step_goes_down_the_gradient():
@@ -62,16 +59,17 @@ def test_pruned_weights_stay_zero_whatever_their_gradient(bad):
 
 
 def test_each_epoch_sees_every_sample_once_and_the_last_batch_is_short():
-    found = batches(7, Recipe(2, 3, 0.1), numbers(5))
+    found = list(batches(7, Recipe(2, 3, 0.1), Random(5)))
     assert [len(batch) for batch in found] == [3, 3, 1, 3, 3, 1]
     first, second = np.concatenate(found[:3]), np.concatenate(found[3:])
     assert sorted(first) == sorted(second) == list(range(7))
     assert first.tolist() != second.tolist()
 
 
-def test_the_order_is_that_of_pcg64():
-    order = np.random.Generator(np.random.PCG64(9)).permutation(5)
-    assert np.concatenate(batches(5, Recipe(1, 2, 0.1), numbers(9))).tolist() == order.tolist()
+def test_the_order_is_that_of_the_generator():
+    order = Random(9).order(5)
+    found = batches(5, Recipe(1, 2, 0.1), Random(9))
+    assert np.concatenate(list(found)).tolist() == order.tolist()
 
 
 def test_received_weights_are_not_changed():
