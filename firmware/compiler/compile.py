@@ -1,0 +1,37 @@
+"""From a .tflite file to C99."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware.compiler.names import identifier
+from firmware.compiler.network import Network, read_network
+from firmware.compiler.plan import Plan, Planner
+from firmware.compiler.prepare import prepare
+from firmware.compiler.write import Writer
+from tflite_models.graph import read_graph
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A model as C: the text of each file by its name, and what it takes."""
+
+    name: str
+    files: dict[str, str]
+    network: Network
+    plan: Plan
+
+
+def compile_model(file: bytes, name: str) -> Compiled:
+    """Compile a .tflite file; `name` becomes the prefix of its functions.
+
+    Raises UnsupportedModel for an operator that no kernel does, and ModelError for any other
+    file that cannot be compiled.
+    """
+    prefix = identifier(name)
+    network = read_network(read_graph(file))
+    prepared = {layer.name: prepare(layer) for layer in network.layers}
+    scratch = {name: p.scratch for name, p in prepared.items() if p is not None}
+    plan = Planner(network, scratch).plan()
+    writer = Writer(prefix, network, prepared, plan)
+    return Compiled(prefix, writer.files(f"{name}, compiled by microfed."), network, plan)

@@ -1,0 +1,137 @@
+"""The nouns of the compiler: a network is a list of layers and the tensors between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.int8_calls import Activation, Call, Derived, Stored
+from core.int8_lower import lower
+from firmware.compiler.names import Namer
+from tflite_models.errors import ModelError
+from tflite_models.graph import Graph
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What lies in the arena between two layers."""
+
+    index: int  # of the graph; other numbers are the compiler's own
+    shape: tuple[int, ...]  # without the leading 1 of a batch
+    bytes: int
+    dtype: str = "int8"
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The constants of a layer that sums up products, one row for each output channel.
+
+    codes: (outputs, *kernel), int8; a convolution's kernel is height × width × inputs, a
+    depthwise one's height × width, a fully connected layer's inputs.  The other three:
+    (outputs,), as the exact computation uses them; bias does not hold the zero point yet.
+    """
+
+    codes: NDArray[np.int8]
+    bias: Ints
+    multipliers: Ints
+    shifts: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A second operand that is not in the arena: an addend, a table."""
+
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One kernel call.  `call` holds its kernel and parameters; its operands are here."""
+
+    name: str  # an identifier, unique in the network
+    call: Call
+    inputs: tuple[int | Constant, ...]  # tensors by index
+    output: int
+    weights: Weights | None = None
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The tensors among the inputs."""
+        return tuple(i for i in self.inputs if isinstance(i, int))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Layers in the order in which they run; every tensor is written before it is read."""
+
+    layers: tuple[Layer, ...]
+    tensors: dict[int, Tensor]
+    input: int
+    output: int
+
+
+def read_network(graph: Graph) -> Network:
+    """The network of a graph with one input and one output.
+
+    Raises UnsupportedModel for an operator that no kernel does, ModelError for more inputs.
+    """
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ModelError("graph", "one input and one output are allowed")
+    program = lower(graph)
+    namer = Namer(graph)
+    layers = tuple(
+        Layer(
+            namer.layer(call),
+            call,
+            tuple(_operand(graph, operand) for operand in call.inputs),
+            call.output.tensor,
+            _weights(graph, call),
+        )
+        for call in program.calls
+    )
+    used = {i for layer in layers for i in (*layer.reads, layer.output)}
+    used |= {program.inputs[0].tensor, program.outputs[0].tensor}
+    tensors = {i: _tensor(graph, i) for i in sorted(used)}
+    network = Network(layers, tensors, program.inputs[0].tensor, program.outputs[0].tensor)
+    if network.output not in {layer.output for layer in layers}:
+        raise ModelError("graph", "the output is the input, or a constant: nothing to compile")
+    return network
+
+
+def _tensor(graph: Graph, index: int) -> Tensor:
+    tensor = graph.tensors[index]
+    shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
+    return Tensor(index, shape, tensor.nbytes, tensor.dtype.name)
+
+
+def _operand(graph: Graph, operand: Activation | Stored | Derived) -> int | Constant:
+    if isinstance(operand, Activation):
+        return operand.tensor
+    if isinstance(operand, Stored):
+        data = graph.tensors[operand.tensor].data
+        assert data is not None
+        return Constant(data)
+    return Constant(operand.values)
+
+
+def _weights(graph: Graph, call: Call) -> Weights | None:
+    if call.filter is None:
+        return None
+    codes = graph.tensors[call.filter.weights.tensor].data
+    assert codes is not None
+    if call.kernel == "depthwise_conv_2d":
+        codes = np.moveaxis(codes[0], -1, 0)
+    outputs = len(codes)
+    bias = np.zeros(outputs, np.int64)
+    if call.filter.bias is not None:
+        stored = graph.tensors[call.filter.bias.tensor].data
+        assert stored is not None
+        bias = stored.reshape(-1).astype(np.int64)
+    multipliers = np.broadcast_to(call.filter.multipliers.values, outputs).astype(np.int64)
+    shifts = np.broadcast_to(call.filter.shifts.values, outputs).astype(np.int64)
+    return Weights(codes, bias, multipliers, shifts)

@@ -1,0 +1,333 @@
+"""The C99 files of a compiled network: model.h, model.c, weights.h, weights.c."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.int8_calls import Conv, Dense
+from firmware.compiler.network import Constant, Layer, Network, Tensor
+from firmware.compiler.pack import DENSE_PAIRS, pairs
+from firmware.compiler.plan import Plan
+from firmware.compiler.prepare import Prepared
+from firmware.compiler.text import array, by, declaration, struct, value
+
+_PARAMETERS = {
+    "conv_2d": "mf_int8_conv",
+    "depthwise_conv_2d": "mf_int8_conv",
+    "fully_connected": "mf_int8_dense",
+    "average_pool_2d": "mf_int8_pool",
+    "max_pool_2d": "mf_int8_pool",
+    "mean": "mf_int8_mean_axis",
+    "add": "mf_int8_sum",
+    "mul": "mf_int8_product",
+    "copy": "mf_int8_move",
+    "fill": "mf_int8_filling",
+    "softmax": "mf_int8_softmax_rows",
+    "lookup": "mf_int8_count",
+    "requantize": "mf_int8_rescale",
+    "quantize": "mf_int8_real",
+    "dequantize": "mf_int8_real",
+}
+_C = {"int8": "int8_t", "float32": "float"}
+
+
+@dataclass(frozen=True)
+class Array:
+    """A constant in weights.c; with `pairs` the DSP extension has a layout of its own."""
+
+    name: str
+    values: NDArray[Any]
+    comment: str = ""
+    pairs: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """What one layer adds to the files."""
+
+    parameters: str  # the definition of its constant struct
+    call: str
+    arrays: tuple[Array, ...]
+
+
+class Writer:
+    """Writes one network as C."""
+
+    def __init__(
+        self, name: str, network: Network, prepared: dict[str, Prepared | None], plan: Plan
+    ) -> None:
+        self._name = name
+        self._network = network
+        self._prepared = prepared
+        self._plan = plan
+        self._paddings: dict[tuple[int, int], Array] = {}
+        self._pieces = [self._piece(layer) for layer in network.layers]
+
+    def files(self, about: str) -> dict[str, str]:
+        """The text of each file by its name; `about` goes on top of model.h."""
+        return {
+            "model.h": self._model_h(about),
+            "model.c": self._model_c(),
+            "weights.h": self._weights_h(),
+            "weights.c": self._weights_c(),
+        }
+
+    def constant_bytes(self, *, dsp: bool) -> tuple[int, int]:
+        """Bytes in weights.c: of weights, and of the biases, multipliers and tables beside them."""
+        weights = other = 0
+        for a in self._arrays():
+            if a.name.endswith("_weights"):
+                weights += (a.pairs if dsp and a.pairs is not None else a.values).nbytes
+            else:
+                other += a.values.nbytes
+        return weights, other
+
+    def _arrays(self) -> list[Array]:
+        return [*self._paddings.values(), *(a for piece in self._pieces for a in piece.arrays)]
+
+    # --- layers
+
+    def _piece(self, layer: Layer) -> Piece:
+        prepared = self._prepared[layer.name]
+        if prepared is not None:
+            return self._fast(layer, prepared)
+        arrays: list[Array] = []
+        operands = [f"&{layer.name}"]
+        if layer.weights is not None:
+            arrays += self._filter(layer)
+            operands.append(f"&{layer.name}_filter")
+        for i, operand in enumerate(layer.inputs):
+            if isinstance(operand, Constant):
+                arrays.append(Array(f"{layer.name}_operand_{i}", operand.values))
+        inputs = [
+            self._at(x) if isinstance(x, int) else f"{layer.name}_operand_{i}"
+            for i, x in enumerate(layer.inputs)
+        ]
+        if layer.call.kernel == "lookup":
+            inputs.reverse()  # the table comes first
+        kind = _PARAMETERS[layer.call.kernel]
+        text = f"static const {kind} {layer.name} = {value(layer.call.parameters)};\n"
+        if layer.weights is not None:
+            members = {m: f"{layer.name}_{m}" for m in ("weights", "bias", "multipliers", "shifts")}
+            text += f"static const mf_int8_filter {layer.name}_filter = {struct(members)};\n"
+        call = f"mf_int8_{layer.call.kernel}({', '.join([*operands, *inputs, self._at(layer.output)])});"
+        return Piece(text, call, tuple(arrays))
+
+    def _filter(self, layer: Layer) -> list[Array]:
+        w = layer.weights
+        assert w is not None
+        codes = w.codes
+        if layer.call.kernel == "depthwise_conv_2d":
+            codes = np.moveaxis(codes, 0, -1)
+        per_channel = getattr(layer.call.parameters, "per_channel")  # noqa: B009 - Conv or Dense
+        scales = slice(None) if per_channel else slice(1)
+        return [
+            Array(f"{layer.name}_weights", codes, by(codes.shape)),
+            Array(f"{layer.name}_bias", w.bias.astype(np.int32)),
+            Array(f"{layer.name}_multipliers", w.multipliers[scales].astype(np.int32)),
+            Array(f"{layer.name}_shifts", w.shifts[scales].astype(np.int8)),
+        ]
+
+    def _fast(self, layer: Layer, prepared: Prepared) -> Piece:
+        p, name = layer.call.parameters, layer.name
+        assert isinstance(p, Conv | Dense)
+        weights = self._packed(layer, prepared)
+        arrays = [weights, *self._scaling_arrays(layer, prepared)]
+        members: dict[str, str] = {}
+        operands = [f"&{name}", self._at(layer.reads[0]), self._at(layer.output)]
+        if isinstance(p, Conv):
+            members |= {"input": value(p.input), "output": value(p.output)}
+            members["window"] = value(p.window, 4)
+            if prepared.kind == "depthwise":
+                members["input_zero"] = str(p.input_zero)
+            else:
+                members["padding"] = self._padding(p)
+            operands.append(self._scratch(name))
+        else:
+            members |= {"inputs": str(p.inputs), "outputs": str(p.outputs)}
+        members["weights"] = weights.name
+        members["scaling"] = self._scaling(layer, prepared)
+        text = f"static const mf_{prepared.kind}_layer {name} = {struct(members)};\n"
+        return Piece(text, f"mf_layer_{prepared.kind}({', '.join(operands)});", tuple(arrays))
+
+    def _packed(self, layer: Layer, prepared: Prepared) -> Array:
+        assert layer.weights is not None
+        codes = layer.weights.codes
+        rows = codes.reshape(len(codes), -1)
+        packed = None
+        if prepared.kind == "conv":
+            packed = pairs(rows, by_words=codes.shape[-1] % 4 == 0)
+        elif prepared.kind == "dense":
+            packed = pairs(rows, by_words=True, beside=DENSE_PAIRS)
+        return Array(f"{layer.name}_weights", rows, by(codes.shape), packed)
+
+    def _scaling_arrays(self, layer: Layer, prepared: Prepared) -> list[Array]:
+        name, w, line = layer.name, layer.weights, prepared.line
+        assert w is not None
+        if line is None:
+            return [
+                Array(f"{name}_bias", prepared.bias.astype(np.int32)),
+                Array(f"{name}_multiplier", w.multipliers.astype(np.int32)),
+                Array(f"{name}_shift", w.shifts.astype(np.int8)),
+            ]
+        arrays = [
+            Array(f"{name}_bias", line.bias.astype(np.int32)),
+            Array(f"{name}_multiplier", line.multiplier.astype(np.int32)),
+        ]
+        if line.kink is not None:
+            arrays.append(Array(f"{name}_kink", line.kink.astype(np.int32)))
+        return arrays
+
+    def _scaling(self, layer: Layer, prepared: Prepared) -> str:
+        limits = layer.call.parameters.range  # type: ignore[union-attr] # Conv or Dense
+        members = [f".{a.name[len(layer.name) + 1 :]} = {a.name}"
+                   for a in self._scaling_arrays(layer, prepared)]  # fmt: skip
+        members += [f".zero_point = {limits.zero_point}"]
+        members += [f".least = {limits.least}", f".most = {limits.most}"]
+        return "{" + ",\n                ".join(members) + "}"
+
+    def _padding(self, p: Conv) -> str:
+        w = p.window
+        below = (p.output.height - 1) * w.stride_height + (w.kernel_height - 1) * w.dilation_height
+        right = (p.output.width - 1) * w.stride_width + (w.kernel_width - 1) * w.dilation_width
+        inside = below - w.pad_top < p.input.height and right - w.pad_left < p.input.width
+        if inside and not w.pad_top and not w.pad_left:
+            return "NULL"
+        size = w.kernel_width * p.input.channels
+        name = f"padding_{p.input_zero - -128}"
+        key = (p.input_zero, 0)
+        known = self._paddings.get(key)
+        if known is None or known.values.size < size:
+            self._paddings[key] = Array(
+                name, np.full(size, p.input_zero, np.int8), f"the zero point {p.input_zero}"
+            )
+        return name
+
+    # --- places
+
+    def _at(self, tensor: int) -> str:
+        place = f"arena.bytes + {self._plan.offsets[tensor]}"
+        kind = self._network.tensors[tensor].dtype
+        return place if kind == "int8" else f"({_C[kind]} *)(void *)({place})"
+
+    def _scratch(self, layer: str) -> str:
+        return f"arena.bytes + {self._plan.offsets[layer]}"
+
+    # --- files
+
+    def _model_h(self, about: str) -> str:
+        name, network = self._name, self._network
+        source, target = network.tensors[network.input], network.tensors[network.output]
+        guard = f"{name.upper()}_MODEL_H"
+        return f"""/* {about} */
+#ifndef {guard}
+#define {guard}
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#define {name.upper()}_INPUTS {_count(source)} /* {by(source.shape)} */
+#define {name.upper()}_OUTPUTS {_count(target)} /* {by(target.shape)} */
+#define {name.upper()}_ARENA {self._plan.size} /* bytes of RAM, scratch included */
+
+/* Where the input goes.  Running the model overwrites it. */
+{_C[source.dtype]} *{name}_input(void);
+
+/* Compute the output from the input. */
+void {name}_run(void);
+
+/* Where the output is, until the next input is written. */
+const {_C[target.dtype]} *{name}_output(void);
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+    def _model_c(self) -> str:
+        name, network = self._name, self._network
+        source, target = network.tensors[network.input], network.tensors[network.output]
+        parts = [
+            '#include "model.h"\n\n#include <stddef.h>\n\n'
+            '#include "microfed/int8.h"\n#include "microfed/layers.h"\n#include "weights.h"\n',
+            f"static union {{\n    int64_t aligned;\n    int8_t bytes[{name.upper()}_ARENA];\n"
+            "} arena;\n",
+        ]
+        for layer, piece in zip(network.layers, self._pieces, strict=True):
+            parts.append(f"/* {self._describe(layer)} */\n{piece.parameters}")
+        parts.append(
+            f"{_C[source.dtype]} *{name}_input(void) {{\n    return {self._at(network.input)};\n}}\n"
+        )
+        calls = "".join(f"    {_broken(piece.call)}\n" for piece in self._pieces)
+        parts.append(f"void {name}_run(void) {{\n{calls}}}\n")
+        parts.append(
+            f"const {_C[target.dtype]} *{name}_output(void) {{\n"
+            f"    return {self._at(network.output)};\n}}\n"
+        )
+        return "\n".join(parts)
+
+    def _describe(self, layer: Layer) -> str:
+        tensors = self._network.tensors
+        shapes = ", ".join(by(tensors[i].shape) for i in layer.reads) or "nothing"
+        text = f"{shapes} → {by(tensors[layer.output].shape)}"
+        p = layer.call.parameters
+        if isinstance(p, Conv):
+            w = p.window
+            text += f", {w.kernel_height} × {w.kernel_width}, stride {w.stride_height}"
+            text += f" × {w.stride_width}" if w.stride_width != w.stride_height else ""
+        return text
+
+    def _weights_h(self) -> str:
+        guard = f"{self._name.upper()}_WEIGHTS_H"
+        lines = []
+        for a in self._arrays():
+            rows = f"extern {declaration(a.name, a.values)};\n"
+            if a.pairs is not None:
+                rows = _either(f"extern {declaration(a.name, a.pairs)};\n", rows)
+            lines.append(rows)
+        return (
+            f"/* The constants of model.c. */\n#ifndef {guard}\n#define {guard}\n\n"
+            '#include <stdint.h>\n\n#include "microfed/layers.h"\n\n'
+            f"{''.join(lines)}\n#endif\n"
+        )
+
+    def _weights_c(self) -> str:
+        parts = ['#include "weights.h"\n']
+        for a in self._arrays():
+            if a.pairs is None:
+                parts.append(array(a.name, a.values, comment=a.comment))
+                continue
+            comment = f"/* {a.comment} */\n" if a.comment else ""
+            parts.append(comment + _either(array(a.name, a.pairs), array(a.name, a.values)))
+        return "\n".join(parts)
+
+
+def _either(dsp: str, rows: str) -> str:
+    return f"#if MF_LAYERS_DSP\n{dsp}#else\n{rows}#endif\n"
+
+
+def _broken(call: str) -> str:
+    """A call in lines of no more than 100 characters."""
+    if len(call) + 4 <= 100:
+        return call
+    head, _, rest = call.partition("(")
+    lines, line = [], head + "("
+    for part in rest.split(", "):
+        if len(line) + len(part) > 92:
+            lines.append(line.rstrip())
+            line = " " * (len(head) + 5)
+        line += part + ", "
+    return "\n".join([*lines, line.removesuffix(", ")])
+
+
+def _count(tensor: Tensor) -> int:
+    return tensor.bytes // np.dtype(tensor.dtype).itemsize
