@@ -7,41 +7,89 @@
  * path_dsp.h describes.  k runs 0, 2, 1, 3, … */
 #define PAIRS 3
 
+/* Σ of six channels over the words of x … end. */
+typedef struct {
+    int32_t both[PAIRS], low[PAIRS];
+} sums;
+
+/* Add the products of the words of x … end, of which there are some; the weights behind. */
+#if defined(__arm__) && defined(__OPTIMIZE__)
+__attribute__((noinline)) static const int32_t *sum_words(const int32_t *weights, const int8_t *x,
+                                                          const int8_t *end, sums *of) {
+    register const int32_t *r0 __asm("r0") = weights;
+    register const int8_t *r1 __asm("r1") = x;
+    register const int8_t *r2 __asm("r2") = end;
+    register sums *r3 __asm("r3") = of;
+    __asm volatile("push {r3}\n\t"
+                   "ldm r3, {r3, r4, r5, r6, r7, r8}\n"
+                   "1:\n\t"
+                   "ldr lr, [r1], #4\n\t"
+                   "ldm r0!, {r9, r10, r11}\n\t"
+                   "sxtb16 r12, lr\n\t"
+                   "smlad r3, r9, r12, r3\n\t"
+                   "smlad r4, r10, r12, r4\n\t"
+                   "smlad r5, r11, r12, r5\n\t"
+                   "sxtb16 r9, r9\n\t"
+                   "sxtb16 r10, r10\n\t"
+                   "sxtb16 r11, r11\n\t"
+                   "smlad r6, r9, r12, r6\n\t"
+                   "smlad r7, r10, r12, r7\n\t"
+                   "smlad r8, r11, r12, r8\n\t"
+                   "ldm r0!, {r9, r10, r11}\n\t"
+                   "sxtb16 r12, lr, ror #8\n\t"
+                   "cmp r1, r2\n\t"
+                   "smlad r3, r9, r12, r3\n\t"
+                   "smlad r4, r10, r12, r4\n\t"
+                   "smlad r5, r11, r12, r5\n\t"
+                   "sxtb16 r9, r9\n\t"
+                   "sxtb16 r10, r10\n\t"
+                   "sxtb16 r11, r11\n\t"
+                   "smlad r6, r9, r12, r6\n\t"
+                   "smlad r7, r10, r12, r7\n\t"
+                   "smlad r8, r11, r12, r8\n\t"
+                   "bne 1b\n\t"
+                   "pop {r9}\n\t"
+                   "stm r9, {r3, r4, r5, r6, r7, r8}"
+                   : "+r"(r0), "+r"(r1), "+r"(r3)
+                   : "r"(r2)
+                   : "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
+    return r0;
+}
+#else
+static inline const int32_t *sum_words(const int32_t *weights, const int8_t *x, const int8_t *end,
+                                       sums *of) {
+    for (; x != end; x += 4, weights += 2 * PAIRS) {
+        int32_t word = mf_load_word(x), even = __sxtb16(word), odd = mf_odd_bytes(word);
+        for (int p = 0; p < PAIRS; p++) {
+            int32_t first = weights[p], second = weights[PAIRS + p];
+            of->both[p] = __smlad(second, odd, __smlad(first, even, of->both[p]));
+            of->low[p] = __smlad(__sxtb16(second), odd, __smlad(__sxtb16(first), even, of->low[p]));
+        }
+    }
+    return weights;
+}
+#endif
+
 void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *output) {
     const mf_scaling *s = &layer->scaling;
     const int32_t *w = layer->weights;
+    const int32_t rest = layer->inputs & 3;
+    const int8_t *end = input + layer->inputs - rest;
+    int8_t last[4] = {0};
+    memcpy(last, end, (size_t)rest);
     for (int32_t c = 0; c < layer->outputs; c += 2 * PAIRS) {
-        int32_t both[PAIRS] = {0}, low[PAIRS] = {0};
-        const int8_t *x = input;
-        for (const int8_t *end = input + (layer->inputs & ~3); x != end; x += 4, w += 2 * PAIRS) {
-            int32_t word = mf_load_word(x), even = __sxtb16(word), odd = mf_odd_bytes(word);
-            for (int p = 0; p < PAIRS; p++) {
-                both[p] = __smlad(w[p], even, both[p]);
-                low[p] = __smlad(__sxtb16(w[p]), even, low[p]);
-            }
-            for (int p = 0; p < PAIRS; p++) {
-                both[p] = __smlad(w[PAIRS + p], odd, both[p]);
-                low[p] = __smlad(__sxtb16(w[PAIRS + p]), odd, low[p]);
-            }
+        sums of = {{0}, {0}};
+        if (end != input) {
+            w = sum_words(w, input, end, &of);
         }
-        if (layer->inputs & 3) {
-            int8_t rest[4] = {0};
-            memcpy(rest, x, (size_t)(layer->inputs & 3));
-            int32_t word = mf_load_word(rest), even = __sxtb16(word), odd = mf_odd_bytes(word);
-            for (int p = 0; p < PAIRS; p++) {
-                both[p] = __smlad(w[PAIRS + p], odd, __smlad(w[p], even, both[p]));
-                low[p] = __smlad(__sxtb16(w[p]), even, low[p]);
-                low[p] = __smlad(__sxtb16(w[PAIRS + p]), odd, low[p]);
-            }
-            w += 2 * PAIRS;
+        if (rest) {
+            w = sum_words(w, last, last + 4, &of);
         }
         for (int32_t i = 0; i < 2 * PAIRS && c + i < layer->outputs; i++) {
-            uint32_t sum = (uint32_t)low[i / 2] << MF_LIFT;
-            if (i % 2) {
-                sum = ((uint32_t)both[i / 2] - (uint32_t)low[i / 2]) << (MF_LIFT - 8);
-            }
+            uint32_t low = (uint32_t)of.low[i / 2], both = (uint32_t)of.both[i / 2];
+            uint32_t lifted = i % 2 ? (both - low) << (MF_LIFT - 8) : low << MF_LIFT;
             const mf_channel channel = mf_channel_of(s, c + i, MF_DROP);
-            output[c + i] = mf_code(s, &channel, c + i, sum, MF_LIFT, MF_DROP);
+            output[c + i] = mf_code(s, &channel, c + i, lifted, MF_LIFT, MF_DROP);
         }
     }
 }

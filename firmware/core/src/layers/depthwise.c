@@ -45,22 +45,31 @@ static void extract(const mf_depthwise_layer *layer, const int8_t *from, const p
     }
 }
 
-static inline int8_t code_of(const mf_scaling *s, const mf_channel *channel, int32_t c, int narrow,
-                             int32_t sum) {
-    uint32_t lifted = (uint32_t)sum << MF_DEPTHWISE_LIFT;
-    if (!narrow && channel->form == MF_STRAIGHT) {
-        return mf_straight_code(channel, lifted, MF_DEPTHWISE_DROP);
+/* One channel: how its sums become codes, and where they go. */
+typedef struct {
+    const mf_scaling *scaling;
+    mf_channel channel;
+    int32_t c;
+} target;
+
+static int8_t any_code(const target *t, int32_t sum) {
+    return mf_code(t->scaling, &t->channel, t->c, (uint32_t)sum << MF_DEPTHWISE_LIFT,
+                   MF_DEPTHWISE_LIFT, MF_DEPTHWISE_DROP);
+}
+
+/* `straight`: on a straight line, cut at the ends of int8. */
+static inline int8_t code_of(const target *t, int straight, int32_t sum) {
+    if (straight) {
+        return mf_straight_code(&t->channel, (uint32_t)sum << MF_DEPTHWISE_LIFT,
+                                MF_DEPTHWISE_DROP);
     }
-    return mf_code(s, channel, c, lifted, MF_DEPTHWISE_LIFT, MF_DEPTHWISE_DROP);
+    return any_code(t, sum);
 }
 
 /* Any kernel: `weights` are the channel's, row after row. */
-static void convolve(const mf_depthwise_layer *layer, const plane *p, int32_t c,
+static void convolve(const mf_depthwise_layer *layer, const plane *p, const target *t,
                      const int8_t *weights, int8_t *output) {
     const mf_window *w = &layer->window;
-    const mf_scaling *s = &layer->scaling;
-    const mf_channel channel = mf_channel_of(s, c, MF_DEPTHWISE_DROP);
-    const int narrow = mf_is_narrow(s);
     for (int32_t y = 0; y < layer->output.height; y++) {
         const int16_t *row = p->at + y * w->stride_height * p->pitch;
         for (int32_t x = 0; x < layer->output.width; x++, row += w->stride_width) {
@@ -72,7 +81,7 @@ static void convolve(const mf_depthwise_layer *layer, const plane *p, int32_t c,
                     sum += taps[j] * *weight++;
                 }
             }
-            *output = code_of(s, &channel, c, narrow, sum);
+            *output = any_code(t, sum);
             output += layer->output.channels;
         }
     }
@@ -103,27 +112,28 @@ static inline weights_3x3 unpack(const int8_t *w) {
 }
 
 /* 3 × 3 with a horizontal stride of 1: two outputs from two words of each row. */
-static void convolve_3x3(const mf_depthwise_layer *layer, const plane *p, int32_t c,
-                         const int8_t *weights, int8_t *output) {
-    const mf_scaling *s = &layer->scaling;
-    const mf_channel channel = mf_channel_of(s, c, MF_DEPTHWISE_DROP);
-    const int narrow = mf_is_narrow(s);
-    const weights_3x3 w = unpack(weights);
-    const int32_t channels = layer->output.channels;
-    for (int32_t y = 0; y < layer->output.height; y++) {
-        const int16_t *row = p->at + y * layer->window.stride_height * p->pitch;
-        for (int32_t x = layer->output.width; x > 0; x -= 2, row += 2) {
-            int32_t first = 0, second = 0;
-            const int16_t *taps = row;
-            for (int i = 0; i < 3; i++, taps += p->pitch) {
-                two a = load_two(taps), b = load_two(taps + 2);
-                first = __smlabt(b, w.right[i], __smlad(a, w.left[i], first));
-                second = __smlad(b, w.right[i], __smlatb(a, w.left[i], second));
-            }
-            *output = code_of(s, &channel, c, narrow, first);
+static inline void convolve_3x3(const mf_depthwise_layer *layer, const plane *p, const target *t,
+                                const weights_3x3 *w, int straight, int8_t *output) {
+    const int32_t channels = layer->output.channels, pitch = p->pitch;
+    const int32_t step = layer->window.stride_height * pitch;
+    const int16_t *row = p->at;
+    for (int32_t y = layer->output.height; y > 0; y--, row += step) {
+        const int16_t *taps = row;
+        for (int32_t x = layer->output.width; x > 0; x -= 2, taps += 2) {
+            const int16_t *below = taps + pitch, *last = below + pitch;
+            two a = load_two(taps), b = load_two(taps + 2);
+            int32_t first = __smlabt(b, w->right[0], __smuad(a, w->left[0]));
+            int32_t second = __smlatb(a, w->left[0], __smuad(b, w->right[0]));
+            a = load_two(below), b = load_two(below + 2);
+            first = __smlabt(b, w->right[1], __smlad(a, w->left[1], first));
+            second = __smlatb(a, w->left[1], __smlad(b, w->right[1], second));
+            a = load_two(last), b = load_two(last + 2);
+            first = __smlabt(b, w->right[2], __smlad(a, w->left[2], first));
+            second = __smlatb(a, w->left[2], __smlad(b, w->right[2], second));
+            *output = code_of(t, straight, first);
             output += channels;
             if (x > 1) {
-                *output = code_of(s, &channel, c, narrow, second);
+                *output = code_of(t, straight, second);
                 output += channels;
             }
         }
@@ -131,25 +141,56 @@ static void convolve_3x3(const mf_depthwise_layer *layer, const plane *p, int32_
 }
 
 /* 3 × 3 with a horizontal stride of 2. */
-static void convolve_3x3_stride_2(const mf_depthwise_layer *layer, const plane *p, int32_t c,
-                                  const int8_t *weights, int8_t *output) {
-    const mf_scaling *s = &layer->scaling;
-    const mf_channel channel = mf_channel_of(s, c, MF_DEPTHWISE_DROP);
-    const int narrow = mf_is_narrow(s);
-    const weights_3x3 w = unpack(weights);
-    for (int32_t y = 0; y < layer->output.height; y++) {
-        const int16_t *row = p->at + y * layer->window.stride_height * p->pitch;
-        for (int32_t x = 0; x < layer->output.width; x++, row += 2) {
-            int32_t sum = 0;
-            const int16_t *taps = row;
-            for (int i = 0; i < 3; i++, taps += p->pitch) {
-                sum = __smlad(load_two(taps), w.left[i], sum);
-                sum = __smlabt(load_two(taps + 2), w.right[i], sum);
-            }
-            *output = code_of(s, &channel, c, narrow, sum);
-            output += layer->output.channels;
+static inline void convolve_3x3_stride_2(const mf_depthwise_layer *layer, const plane *p,
+                                         const target *t, const weights_3x3 *w, int straight,
+                                         int8_t *output) {
+    const int32_t channels = layer->output.channels, pitch = p->pitch;
+    const int32_t step = layer->window.stride_height * pitch;
+    const int16_t *row = p->at;
+    for (int32_t y = layer->output.height; y > 0; y--, row += step) {
+        const int16_t *taps = row;
+        for (int32_t x = layer->output.width; x > 0; x--, taps += 2, output += channels) {
+            const int16_t *below = taps + pitch, *last = below + pitch;
+            int32_t sum = __smuad(load_two(taps), w->left[0]);
+            sum = __smlabt(load_two(taps + 2), w->right[0], sum);
+            sum = __smlad(load_two(below), w->left[1], sum);
+            sum = __smlabt(load_two(below + 2), w->right[1], sum);
+            sum = __smlad(load_two(last), w->left[2], sum);
+            sum = __smlabt(load_two(last + 2), w->right[2], sum);
+            *output = code_of(t, straight, sum);
         }
     }
+}
+
+/* Whether the kernel is one of those above, and if so the channel's outputs. */
+static int convolve_fast(const mf_depthwise_layer *layer, const plane *p, const target *t,
+                         const int8_t *weights, int8_t *output) {
+    const mf_window *w = &layer->window;
+    if (w->kernel_height != 3 || w->kernel_width != 3 || w->stride_width > 2) {
+        return 0;
+    }
+    const weights_3x3 unpacked = unpack(weights);
+    const int straight = !mf_is_narrow(t->scaling) && t->channel.form == MF_STRAIGHT;
+    if (w->stride_width == 2) {
+        if (straight) {
+            convolve_3x3_stride_2(layer, p, t, &unpacked, 1, output);
+        } else {
+            convolve_3x3_stride_2(layer, p, t, &unpacked, 0, output);
+        }
+    } else if (straight) {
+        convolve_3x3(layer, p, t, &unpacked, 1, output);
+    } else {
+        convolve_3x3(layer, p, t, &unpacked, 0, output);
+    }
+    return 1;
+}
+
+#else
+
+static int convolve_fast(const mf_depthwise_layer *layer, const plane *p, const target *t,
+                         const int8_t *weights, int8_t *output) {
+    (void)layer, (void)p, (void)t, (void)weights, (void)output;
+    return 0;
 }
 
 #endif
@@ -162,17 +203,10 @@ void mf_layer_depthwise(const mf_depthwise_layer *layer, const int8_t *input, in
     const int8_t *weights = layer->weights;
     clear(&p, (int16_t)layer->input_zero);
     for (int32_t c = 0; c < layer->input.channels; c++, weights += taps) {
+        const target t = {&layer->scaling, mf_channel_of(&layer->scaling, c, MF_DEPTHWISE_DROP), c};
         extract(layer, input + c, &p);
-#if MF_LAYERS_DSP
-        if (w->kernel_height == 3 && w->kernel_width == 3 && w->stride_width == 1) {
-            convolve_3x3(layer, &p, c, weights, output + c);
-            continue;
+        if (!convolve_fast(layer, &p, &t, weights, output + c)) {
+            convolve(layer, &p, &t, weights, output + c);
         }
-        if (w->kernel_height == 3 && w->kernel_width == 3 && w->stride_width == 2) {
-            convolve_3x3_stride_2(layer, &p, c, weights, output + c);
-            continue;
-        }
-#endif
-        convolve(layer, &p, c, weights, output + c);
     }
 }
