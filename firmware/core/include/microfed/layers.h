@@ -43,10 +43,9 @@ typedef struct {
     int32_t zero_point, least, most;
 } mf_scaling;
 
-#define MF_LIFT 9
-#define MF_DROP 12
-#define MF_DEPTHWISE_LIFT 12
-#define MF_DEPTHWISE_DROP 12
+#define MF_DROP           12
+#define MF_LIFT           9 /* of convolutions and fully connected layers: |sum| < 2^22 */
+#define MF_DEPTHWISE_LIFT 12 /* |sum| < 2^19 */
 
 /* A convolution with one group.  Outputs are written in their order, and each only after all
  * that it and those before it read has been read: the output may overlap the input as far as

@@ -88,8 +88,8 @@ void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *ou
         for (int32_t i = 0; i < 2 * PAIRS && c + i < layer->outputs; i++) {
             uint32_t low = (uint32_t)of.low[i / 2], both = (uint32_t)of.both[i / 2];
             uint32_t lifted = i % 2 ? (both - low) << (MF_LIFT - 8) : low << MF_LIFT;
-            const mf_channel channel = mf_channel_of(s, c + i, MF_DROP);
-            output[c + i] = mf_code(s, &channel, c + i, lifted, MF_LIFT, MF_DROP);
+            const mf_channel channel = mf_channel_of(s, c + i);
+            output[c + i] = mf_code(s, &channel, c + i, lifted, MF_LIFT);
         }
     }
 }
@@ -108,7 +108,7 @@ void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *ou
         uint32_t sum[4];
         mf_sum_rows(row, input, k, sum);
         for (int32_t i = 0; i < 4 && c + i < layer->outputs; i++) {
-            const mf_channel channel = mf_channel_of(&layer->scaling, c + i, MF_DROP);
+            const mf_channel channel = mf_channel_of(&layer->scaling, c + i);
             output[c + i] = mf_code(&layer->scaling, &channel, c + i, sum[i] << MF_LIFT, MF_LIFT,
                                     MF_DROP);
         }

@@ -54,14 +54,13 @@ typedef struct {
 
 static int8_t any_code(const target *t, int32_t sum) {
     return mf_code(t->scaling, &t->channel, t->c, (uint32_t)sum << MF_DEPTHWISE_LIFT,
-                   MF_DEPTHWISE_LIFT, MF_DEPTHWISE_DROP);
+                   MF_DEPTHWISE_LIFT);
 }
 
 /* `straight`: on a straight line, cut at the ends of int8. */
 static inline int8_t code_of(const target *t, int straight, int32_t sum) {
     if (straight) {
-        return mf_straight_code(&t->channel, (uint32_t)sum << MF_DEPTHWISE_LIFT,
-                                MF_DEPTHWISE_DROP);
+        return mf_straight_code(&t->channel, (uint32_t)sum << MF_DEPTHWISE_LIFT);
     }
     return any_code(t, sum);
 }
@@ -89,12 +88,17 @@ static void convolve(const mf_depthwise_layer *layer, const plane *p, const targ
 
 #if MF_LAYERS_DSP
 
-typedef int32_t two; /* neighbours in a row; may lie at an odd index where strides are odd */
+typedef int32_t two; /* neighbours in a row */
 
-static inline two load_two(const int16_t *from) {
-    two pair;
-    memcpy(&pair, from, 4);
-    return pair;
+/* Four neighbours, of which the first has an even index. */
+typedef struct {
+    two left, right;
+} four;
+
+static inline four load_four(const int16_t *from) {
+    four numbers;
+    memcpy(&numbers, __builtin_assume_aligned(from, 4), sizeof numbers);
+    return numbers;
 }
 
 /* The weights of a 3 × 3 kernel: columns 0 and 1, and columns 1 and 2, of each row. */
@@ -114,22 +118,23 @@ static inline weights_3x3 unpack(const int8_t *w) {
 /* 3 × 3 with a horizontal stride of 1: two outputs from two words of each row. */
 static inline void convolve_3x3(const mf_depthwise_layer *layer, const plane *p, const target *t,
                                 const weights_3x3 *w, int straight, int8_t *output) {
-    const int32_t channels = layer->output.channels, pitch = p->pitch;
+    const int32_t channels = layer->output.channels, width = layer->output.width;
+    const int32_t pitch = p->pitch;
     const int32_t step = layer->window.stride_height * pitch;
     const int16_t *row = p->at;
     for (int32_t y = layer->output.height; y > 0; y--, row += step) {
         const int16_t *taps = row;
-        for (int32_t x = layer->output.width; x > 0; x -= 2, taps += 2) {
+        for (int32_t x = width; x > 0; x -= 2, taps += 2) {
             const int16_t *below = taps + pitch, *last = below + pitch;
-            two a = load_two(taps), b = load_two(taps + 2);
-            int32_t first = __smlabt(b, w->right[0], __smuad(a, w->left[0]));
-            int32_t second = __smlatb(a, w->left[0], __smuad(b, w->right[0]));
-            a = load_two(below), b = load_two(below + 2);
-            first = __smlabt(b, w->right[1], __smlad(a, w->left[1], first));
-            second = __smlatb(a, w->left[1], __smlad(b, w->right[1], second));
-            a = load_two(last), b = load_two(last + 2);
-            first = __smlabt(b, w->right[2], __smlad(a, w->left[2], first));
-            second = __smlatb(a, w->left[2], __smlad(b, w->right[2], second));
+            four x0 = load_four(taps);
+            int32_t first = __smlabt(x0.right, w->right[0], __smuad(x0.left, w->left[0]));
+            int32_t second = __smlatb(x0.left, w->left[0], __smuad(x0.right, w->right[0]));
+            four x1 = load_four(below);
+            first = __smlabt(x1.right, w->right[1], __smlad(x1.left, w->left[1], first));
+            second = __smlatb(x1.left, w->left[1], __smlad(x1.right, w->right[1], second));
+            four x2 = load_four(last);
+            first = __smlabt(x2.right, w->right[2], __smlad(x2.left, w->left[2], first));
+            second = __smlatb(x2.left, w->left[2], __smlad(x2.right, w->right[2], second));
             *output = code_of(t, straight, first);
             output += channels;
             if (x > 1) {
@@ -144,19 +149,18 @@ static inline void convolve_3x3(const mf_depthwise_layer *layer, const plane *p,
 static inline void convolve_3x3_stride_2(const mf_depthwise_layer *layer, const plane *p,
                                          const target *t, const weights_3x3 *w, int straight,
                                          int8_t *output) {
-    const int32_t channels = layer->output.channels, pitch = p->pitch;
+    const int32_t channels = layer->output.channels, width = layer->output.width;
+    const int32_t pitch = p->pitch;
     const int32_t step = layer->window.stride_height * pitch;
     const int16_t *row = p->at;
     for (int32_t y = layer->output.height; y > 0; y--, row += step) {
         const int16_t *taps = row;
-        for (int32_t x = layer->output.width; x > 0; x--, taps += 2, output += channels) {
+        for (int32_t x = width; x > 0; x--, taps += 2, output += channels) {
             const int16_t *below = taps + pitch, *last = below + pitch;
-            int32_t sum = __smuad(load_two(taps), w->left[0]);
-            sum = __smlabt(load_two(taps + 2), w->right[0], sum);
-            sum = __smlad(load_two(below), w->left[1], sum);
-            sum = __smlabt(load_two(below + 2), w->right[1], sum);
-            sum = __smlad(load_two(last), w->left[2], sum);
-            sum = __smlabt(load_two(last + 2), w->right[2], sum);
+            four x0 = load_four(taps), x1 = load_four(below), x2 = load_four(last);
+            int32_t sum = __smlabt(x0.right, w->right[0], __smuad(x0.left, w->left[0]));
+            sum = __smlabt(x1.right, w->right[1], __smlad(x1.left, w->left[1], sum));
+            sum = __smlabt(x2.right, w->right[2], __smlad(x2.left, w->left[2], sum));
             *output = code_of(t, straight, sum);
         }
     }
@@ -203,7 +207,7 @@ void mf_layer_depthwise(const mf_depthwise_layer *layer, const int8_t *input, in
     const int8_t *weights = layer->weights;
     clear(&p, (int16_t)layer->input_zero);
     for (int32_t c = 0; c < layer->input.channels; c++, weights += taps) {
-        const target t = {&layer->scaling, mf_channel_of(&layer->scaling, c, MF_DEPTHWISE_DROP), c};
+        const target t = {&layer->scaling, mf_channel_of(&layer->scaling, c), c};
         extract(layer, input + c, &p);
         if (!convolve_fast(layer, &p, &t, weights, output + c)) {
             convolve(layer, &p, &t, weights, output + c);

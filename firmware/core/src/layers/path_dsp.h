@@ -137,22 +137,32 @@ static inline const int32_t *mf_sum(const int32_t *weights, const mf_column *x,
 }
 #endif
 
-/* Write channel c at three positions, on a straight line and cut at the ends of int8. */
-static inline void mf_put_straight(uint32_t bias, int32_t multiplier, const uint32_t *lifted,
+/* Both channels of a pair: sums shifted left by MF_LIFT. */
+static inline void mf_lift(const mf_sums *sums, uint32_t first[3], uint32_t second[3]) {
+    const int32_t both[3] = {sums->both0, sums->both1, sums->both2};
+    const int32_t low[3] = {sums->low0, sums->low1, sums->low2};
+    for (int p = 0; p < 3; p++) {
+        first[p] = (uint32_t)low[p] << MF_LIFT;
+        second[p] = ((uint32_t)both[p] - (uint32_t)low[p]) << (MF_LIFT - 8);
+    }
+}
+
+/* Write one channel at three positions, on a straight line and cut at the ends of int8. */
+static inline void mf_put_straight(const mf_scaling *s, int32_t c, const uint32_t lifted[3],
                                    int8_t *to, int32_t channels) {
-    const mf_channel channel = {bias, multiplier, 0, 0, MF_STRAIGHT};
-    to[0] = mf_straight_code(&channel, lifted[0], MF_DROP);
+    const mf_channel channel = {(uint32_t)s->bias[c], s->multiplier[c], 0, 0, MF_STRAIGHT};
+    to[0] = mf_straight_code(&channel, lifted[0]);
     to += channels;
-    to[0] = mf_straight_code(&channel, lifted[1], MF_DROP);
-    to[channels] = mf_straight_code(&channel, lifted[2], MF_DROP);
+    to[0] = mf_straight_code(&channel, lifted[1]);
+    to[channels] = mf_straight_code(&channel, lifted[2]);
 }
 
 /* Write channel c at `count` positions. */
 static void mf_put(const mf_scaling *s, int32_t channels, int32_t c, const uint32_t *lifted,
                    int8_t *to, int32_t count) {
-    const mf_channel channel = mf_channel_of(s, c, MF_DROP);
+    const mf_channel channel = mf_channel_of(s, c);
     for (int32_t p = 0; p < count; p++, to += channels) {
-        *to = mf_code(s, &channel, c, lifted[p], MF_LIFT, MF_DROP);
+        *to = mf_code(s, &channel, c, lifted[p], MF_LIFT);
     }
 }
 
@@ -161,29 +171,24 @@ static inline void mf_multiply(const void *weights, const mf_scaling *s, int32_t
                                const mf_column *columns, int32_t k, int8_t *output,
                                int32_t count) {
     const mf_column *end = columns + (k + 3) / 4 * 6;
-    const int straight = count == 3 && !mf_is_narrow(s) && !s->kink && !s->shift;
-    const int32_t *w = weights, *multiplier = s->multiplier, *bias = s->bias;
-    for (int32_t c = 0; c < channels; c += 2, output += 2) {
-        mf_sums sums;
-        w = mf_sum(w, columns, end, &sums);
-        const uint32_t first[3] = {(uint32_t)sums.low0 << MF_LIFT, (uint32_t)sums.low1 << MF_LIFT,
-                                   (uint32_t)sums.low2 << MF_LIFT};
-        const uint32_t second[3] = {
-            ((uint32_t)sums.both0 - (uint32_t)sums.low0) << (MF_LIFT - 8),
-            ((uint32_t)sums.both1 - (uint32_t)sums.low1) << (MF_LIFT - 8),
-            ((uint32_t)sums.both2 - (uint32_t)sums.low2) << (MF_LIFT - 8),
-        };
-        const int pair = c + 1 < channels;
-        if (straight) {
-            mf_put_straight((uint32_t)*bias++, *multiplier++, first, output, channels);
-            if (pair) {
-                mf_put_straight((uint32_t)*bias++, *multiplier++, second, output + 1, channels);
-            }
-            continue;
+    const int32_t *w = weights;
+    mf_sums sums;
+    uint32_t first[3], second[3];
+    int32_t c = 0;
+    if (count == 3 && !mf_is_narrow(s) && !s->kink && !s->shift) {
+        for (; c + 1 < channels; c += 2) {
+            w = mf_sum(w, columns, end, &sums);
+            mf_lift(&sums, first, second);
+            mf_put_straight(s, c, first, output + c, channels);
+            mf_put_straight(s, c + 1, second, output + c + 1, channels);
         }
-        mf_put(s, channels, c, first, output, count);
-        if (pair) {
-            mf_put(s, channels, c + 1, second, output + 1, count);
+    }
+    for (; c < channels; c += 2) {
+        w = mf_sum(w, columns, end, &sums);
+        mf_lift(&sums, first, second);
+        mf_put(s, channels, c, first, output + c, count);
+        if (c + 1 < channels) {
+            mf_put(s, channels, c + 1, second, output + c + 1, count);
         }
     }
 }

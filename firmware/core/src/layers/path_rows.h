@@ -24,9 +24,9 @@ static inline void mf_finish(mf_column *columns, int32_t k) {
 /* Write channel c at `count` positions. */
 static inline void mf_put(const mf_scaling *s, int32_t channels, int32_t c, const uint32_t *sums,
                           int8_t *to, int32_t count) {
-    const mf_channel channel = mf_channel_of(s, c, MF_DROP);
+    const mf_channel channel = mf_channel_of(s, c);
     for (int32_t p = 0; p < count; p++) {
-        to[c + p * channels] = mf_code(s, &channel, c, sums[p] << MF_LIFT, MF_LIFT, MF_DROP);
+        to[c + p * channels] = mf_code(s, &channel, c, sums[p] << MF_LIFT, MF_LIFT);
     }
 }
 

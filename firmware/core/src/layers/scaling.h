@@ -7,10 +7,17 @@
 #include "int8/fixed_point.h"
 #include "microfed/layers.h"
 
-/* x cut to int8. */
+/* x without its last MF_DROP bits, cut to int8. */
 static inline int8_t mf_cut(int32_t x) {
+#if MF_LAYERS_DSP && defined(__arm__)
+    int32_t code; /* compilers do not see that this is one instruction */
+    __asm("ssat %0, #8, %1, asr %2" : "=r"(code) : "r"(x), "i"(MF_DROP));
+    return (int8_t)code;
+#else
+    x >>= MF_DROP;
     x = x < INT8_MIN ? INT8_MIN : x;
     return (int8_t)(x > INT8_MAX ? INT8_MAX : x);
+#endif
 }
 
 /* The high word of a·b. */
@@ -25,40 +32,40 @@ typedef struct {
     enum { MF_STRAIGHT, MF_BENT, MF_TWICE } form;
 } mf_channel;
 
-static inline mf_channel mf_channel_of(const mf_scaling *s, int32_t c, int drop) {
+static inline mf_channel mf_channel_of(const mf_scaling *s, int32_t c) {
     mf_channel channel = {(uint32_t)s->bias[c], s->multiplier[c], 0, 0, MF_STRAIGHT};
     if (s->kink) {
         channel.form = MF_BENT;
         channel.kink = s->kink[c];
-        channel.offset = (s->zero_point * 2 + 1) * (1 << drop >> 1);
+        channel.offset = (s->zero_point * 2 + 1) * (1 << MF_DROP >> 1);
     } else if (s->shift) {
         channel.form = MF_TWICE;
     }
     return channel;
 }
 
-static inline int8_t mf_straight_code(const mf_channel *channel, uint32_t lifted, int drop) {
-    return mf_cut(mf_high((int32_t)(lifted + channel->bias), channel->multiplier) >> drop);
+static inline int8_t mf_straight_code(const mf_channel *channel, uint32_t lifted) {
+    return mf_cut(mf_high((int32_t)(lifted + channel->bias), channel->multiplier));
 }
 
-static inline int8_t mf_bent_code(const mf_channel *channel, uint32_t lifted, int drop) {
+static inline int8_t mf_bent_code(const mf_channel *channel, uint32_t lifted) {
     int32_t x = (int32_t)(lifted + channel->bias);
     x -= (x >> 31) & channel->kink;
-    return mf_cut((mf_high(x, channel->multiplier) + channel->offset) >> drop);
+    return mf_cut(mf_high(x, channel->multiplier) + channel->offset);
 }
 
 /* The code of a sum, shifted left by `lift`; `narrow` if codes are cut further than int8. */
 static inline int8_t mf_code(const mf_scaling *s, const mf_channel *channel, int32_t c,
-                             uint32_t lifted, int lift, int drop) {
+                             uint32_t lifted, int lift) {
     int32_t code;
     if (channel->form == MF_TWICE) {
         int32_t sum = mf_wrapping_add((int32_t)lifted >> lift, s->bias[c]);
         sum = mf_rescale(sum, s->multiplier[c], s->shift[c]);
         code = mf_wrapping_add(sum, s->zero_point);
     } else if (channel->form == MF_BENT) {
-        code = mf_bent_code(channel, lifted, drop);
+        code = mf_bent_code(channel, lifted);
     } else {
-        code = mf_straight_code(channel, lifted, drop);
+        code = mf_straight_code(channel, lifted);
     }
     code = code < s->least ? s->least : code;
     return (int8_t)(code > s->most ? s->most : code);
