@@ -137,33 +137,55 @@ static inline const int32_t *mf_sum(const int32_t *weights, const mf_column *x,
 }
 #endif
 
-/* Both channels of a pair: sums shifted left by MF_LIFT. */
-static inline void mf_lift(const mf_sums *sums, uint32_t first[3], uint32_t second[3]) {
-    const int32_t both[3] = {sums->both0, sums->both1, sums->both2};
-    const int32_t low[3] = {sums->low0, sums->low1, sums->low2};
-    for (int p = 0; p < 3; p++) {
-        first[p] = (uint32_t)low[p] << MF_LIFT;
-        second[p] = ((uint32_t)both[p] - (uint32_t)low[p]) << (MF_LIFT - 8);
+/* The sums of the second channel, shifted left by MF_LIFT. */
+static inline uint32_t mf_second(int32_t both, int32_t low) {
+    return ((uint32_t)both - (uint32_t)low) << (MF_LIFT - 8);
+}
+
+/* Write one channel at three positions. */
+static inline void mf_put(const mf_channel *channel, int bent, uint32_t lifted0, uint32_t lifted1,
+                          uint32_t lifted2, int8_t *to, int32_t channels) {
+    if (bent) {
+        to[0] = mf_bent_code(channel, lifted0);
+        to[channels] = mf_bent_code(channel, lifted1);
+        to[channels * 2] = mf_bent_code(channel, lifted2);
+    } else {
+        to[0] = mf_straight_code(channel, lifted0);
+        to[channels] = mf_straight_code(channel, lifted1);
+        to[channels * 2] = mf_straight_code(channel, lifted2);
     }
 }
 
-/* Write one channel at three positions, on a straight line and cut at the ends of int8. */
-static inline void mf_put_straight(const mf_scaling *s, int32_t c, const uint32_t lifted[3],
-                                   int8_t *to, int32_t channels) {
-    const mf_channel channel = {(uint32_t)s->bias[c], s->multiplier[c], 0, 0, MF_STRAIGHT};
-    to[0] = mf_straight_code(&channel, lifted[0]);
-    to += channels;
-    to[0] = mf_straight_code(&channel, lifted[1]);
-    to[channels] = mf_straight_code(&channel, lifted[2]);
-}
-
-/* Write channel c at `count` positions. */
-static void mf_put(const mf_scaling *s, int32_t channels, int32_t c, const uint32_t *lifted,
-                   int8_t *to, int32_t count) {
+/* Write channel c at `count` positions, of any scaling. */
+static void mf_put_any(const mf_scaling *s, int32_t channels, int32_t c, uint32_t lifted0,
+                       uint32_t lifted1, uint32_t lifted2, int8_t *to, int32_t count) {
     const mf_channel channel = mf_channel_of(s, c);
+    const uint32_t lifted[3] = {lifted0, lifted1, lifted2};
     for (int32_t p = 0; p < count; p++, to += channels) {
         *to = mf_code(s, &channel, c, lifted[p], MF_LIFT);
     }
+}
+
+/* Pairs of channels at three positions, cut at the ends of int8; how many channels. */
+static inline int32_t mf_multiply_pairs(const int32_t **weights, const mf_scaling *s, int bent,
+                                        int32_t channels, const mf_column *columns,
+                                        const mf_column *end, int8_t *output) {
+    const int32_t *w = *weights, *bias = s->bias, *multiplier = s->multiplier, *kink = s->kink;
+    const int32_t offset = (s->zero_point * 2 + 1) * (1 << MF_DROP >> 1);
+    const int8_t *stop = output + channels - 1;
+    for (; output < stop; output += 2, bias += 2, multiplier += 2) {
+        mf_sums sums;
+        w = mf_sum(w, columns, end, &sums);
+        mf_channel c = {(uint32_t)bias[0], multiplier[0], bent ? kink[0] : 0, offset, MF_BENT};
+        mf_put(&c, bent, (uint32_t)sums.low0 << MF_LIFT, (uint32_t)sums.low1 << MF_LIFT,
+               (uint32_t)sums.low2 << MF_LIFT, output, channels);
+        c = (mf_channel){(uint32_t)bias[1], multiplier[1], bent ? kink[1] : 0, offset, MF_BENT};
+        mf_put(&c, bent, mf_second(sums.both0, sums.low0), mf_second(sums.both1, sums.low1),
+               mf_second(sums.both2, sums.low2), output + 1, channels);
+        kink += bent ? 2 : 0;
+    }
+    *weights = w;
+    return channels & ~1;
 }
 
 /* All output channels at `count` positions, from columns of k inputs. */
@@ -172,23 +194,20 @@ static inline void mf_multiply(const void *weights, const mf_scaling *s, int32_t
                                int32_t count) {
     const mf_column *end = columns + (k + 3) / 4 * 6;
     const int32_t *w = weights;
-    mf_sums sums;
-    uint32_t first[3], second[3];
     int32_t c = 0;
-    if (count == 3 && !mf_is_narrow(s) && !s->kink && !s->shift) {
-        for (; c + 1 < channels; c += 2) {
-            w = mf_sum(w, columns, end, &sums);
-            mf_lift(&sums, first, second);
-            mf_put_straight(s, c, first, output + c, channels);
-            mf_put_straight(s, c + 1, second, output + c + 1, channels);
-        }
+    if (count == 3 && !mf_is_narrow(s) && !s->shift) {
+        c = s->kink ? mf_multiply_pairs(&w, s, 1, channels, columns, end, output)
+                    : mf_multiply_pairs(&w, s, 0, channels, columns, end, output);
     }
     for (; c < channels; c += 2) {
+        mf_sums sums;
         w = mf_sum(w, columns, end, &sums);
-        mf_lift(&sums, first, second);
-        mf_put(s, channels, c, first, output + c, count);
+        mf_put_any(s, channels, c, (uint32_t)sums.low0 << MF_LIFT, (uint32_t)sums.low1 << MF_LIFT,
+                   (uint32_t)sums.low2 << MF_LIFT, output + c, count);
         if (c + 1 < channels) {
-            mf_put(s, channels, c + 1, second, output + c + 1, count);
+            mf_put_any(s, channels, c + 1, mf_second(sums.both0, sums.low0),
+                       mf_second(sums.both1, sums.low1), mf_second(sums.both2, sums.low2),
+                       output + c + 1, count);
         }
     }
 }
