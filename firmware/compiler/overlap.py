@@ -33,7 +33,7 @@ def overlap_of(layer: Layer, operand: int, *, fast: bool) -> Overlap | None:
     if layer.call.kernel in ELEMENTWISE:
         return Overlap(0)
     if isinstance(p, Sum | Product):
-        repeated = _is_repeated(p.axes, layer.inputs.index(operand))
+        repeated = is_repeated(p.axes, layer.inputs.index(operand))
         return None if repeated else Overlap(0)
     if isinstance(p, MeanAxis):
         return Overlap(0)
@@ -47,7 +47,7 @@ def overlap_of(layer: Layer, operand: int, *, fast: bool) -> Overlap | None:
     return Overlap(_window_gap(p, 1))
 
 
-def _is_repeated(axes: Pair, which: int) -> bool:
+def is_repeated(axes: Pair, which: int) -> bool:
     """Whether an input is read more than once, or not in the order of the output."""
     expected = 1
     for length, step in reversed(list(zip(axes.length, axes.step[which], strict=True))):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
-from core.int8_calls import Conv, Dense, Range
+from core.int8_calls import Conv, Dense, Range, Sum
 from firmware.compiler.network import Ints, Layer, Weights
+from firmware.compiler.overlap import is_repeated
 from firmware.compiler.pack import fits_pairs
 from firmware.compiler.scales import DEPTHWISE, SUMS, Form, Line, fit_line
+from firmware.compiler.sums import WeightedSum, weighted_sum
 
 # of what is left of the 32 bits of a sum after it is shifted left
 _MOST_SUM = {"conv": 1 << (31 - SUMS.lift), "depthwise": 1 << (31 - DEPTHWISE.lift)}
@@ -29,9 +32,20 @@ class Prepared:
     scratch: int  # bytes
 
 
-def prepare(layer: Layer) -> Prepared | None:
+@dataclass(frozen=True, eq=False)
+class PreparedSum:
+    """A layer for mf_layer_sum."""
+
+    count: int
+    sum: WeightedSum
+    scratch: int = 0
+
+
+def prepare(layer: Layer) -> Prepared | PreparedSum | None:
     """What a fast kernel needs; None if none does this layer, which then takes int8.h's."""
     p, weights = layer.call.parameters, layer.weights
+    if isinstance(p, Sum):
+        return _prepare_sum(layer, p)
     if weights is None or not isinstance(p, Conv | Dense):
         return None
     kind = _kind(layer)
@@ -48,6 +62,13 @@ def prepare(layer: Layer) -> Prepared | None:
     form = DEPTHWISE if kind == "depthwise" else SUMS
     line = _line(form, weights, bias, p.range, least, most)
     return Prepared(kind, bias, line, _scratch(kind, p))
+
+
+def _prepare_sum(layer: Layer, p: Sum) -> PreparedSum | None:
+    if len(layer.reads) != 2 or is_repeated(p.axes, 0) or is_repeated(p.axes, 1):
+        return None
+    found = weighted_sum(p)
+    return None if found is None else PreparedSum(prod(p.axes.length), found)
 
 
 def _line(

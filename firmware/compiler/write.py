@@ -12,7 +12,7 @@ from core.int8_calls import Conv, Dense
 from firmware.compiler.network import Constant, Layer, Network, Tensor
 from firmware.compiler.pack import DENSE_PAIRS, pairs
 from firmware.compiler.plan import Plan
-from firmware.compiler.prepare import Prepared
+from firmware.compiler.prepare import Prepared, PreparedSum
 from firmware.compiler.text import array, by, declaration, struct, value
 
 _PARAMETERS = {
@@ -58,7 +58,7 @@ class Writer:
     """Writes one network as C."""
 
     def __init__(
-        self, name: str, network: Network, prepared: dict[str, Prepared | None], plan: Plan
+        self, name: str, network: Network, prepared: dict[str, Prepared | PreparedSum | None], plan: Plan
     ) -> None:
         self._name = name
         self._network = network
@@ -93,6 +93,8 @@ class Writer:
 
     def _piece(self, layer: Layer) -> Piece:
         prepared = self._prepared[layer.name]
+        if isinstance(prepared, PreparedSum):
+            return self._sum(layer, prepared)
         if prepared is not None:
             return self._fast(layer, prepared)
         arrays: list[Array] = []
@@ -116,6 +118,14 @@ class Writer:
             text += f"static const mf_int8_filter {layer.name}_filter = {struct(members)};\n"
         call = f"mf_int8_{layer.call.kernel}({', '.join([*operands, *inputs, self._at(layer.output)])});"
         return Piece(text, call, tuple(arrays))
+
+    def _sum(self, layer: Layer, prepared: PreparedSum) -> Piece:
+        name, s = layer.name, prepared.sum
+        members = {"count": str(prepared.count), "multiplier": value(s.multiplier)}
+        members |= {"bias": value(s.bias), "least": str(s.least), "most": str(s.most)}
+        operands = [f"&{name}", *map(self._at, layer.reads), self._at(layer.output)]
+        text = f"static const mf_sum_layer {name} = {struct(members)};\n"
+        return Piece(text, f"mf_layer_sum({', '.join(operands)});", ())
 
     def _filter(self, layer: Layer) -> list[Array]:
         w = layer.weights

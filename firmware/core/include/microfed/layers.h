@@ -87,4 +87,19 @@ typedef struct {
 
 void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *output);
 
+/* The sum or difference of two tensors of one shape:
+ *
+ *     a · multiplier[0] + b · multiplier[1] + bias >> MF_SUM_DROP, cut to least … most.
+ *
+ * The output may be one of the inputs. */
+typedef struct {
+    int32_t count;
+    int32_t multiplier[2], bias;
+    int32_t least, most;
+} mf_sum_layer;
+
+#define MF_SUM_DROP 20
+
+void mf_layer_sum(const mf_sum_layer *layer, const int8_t *a, const int8_t *b, int8_t *output);
+
 #endif

@@ -7,18 +7,20 @@
 #include "int8/fixed_point.h"
 #include "microfed/layers.h"
 
-/* x without its last MF_DROP bits, cut to int8. */
-static inline int8_t mf_cut(int32_t x) {
-#if MF_LAYERS_DSP && defined(__arm__)
-    int32_t code; /* compilers do not see that this is one instruction */
-    __asm("ssat %0, #8, %1, asr %2" : "=r"(code) : "r"(x), "i"(MF_DROP));
+/* x without its last `drop` bits, a constant, cut to int8. */
+#if MF_LAYERS_DSP && defined(__arm__) && defined(__OPTIMIZE__)
+__attribute__((always_inline)) static inline int8_t mf_cut(int32_t x, const int drop) {
+    int32_t code; /* one instruction, which compilers do not find */
+    __asm("ssat %0, #8, %1, asr %2" : "=r"(code) : "r"(x), "i"(drop));
     return (int8_t)code;
+}
 #else
-    x >>= MF_DROP;
+static inline int8_t mf_cut(int32_t x, const int drop) {
+    x >>= drop;
     x = x < INT8_MIN ? INT8_MIN : x;
     return (int8_t)(x > INT8_MAX ? INT8_MAX : x);
-#endif
 }
+#endif
 
 /* The high word of a·b. */
 static inline int32_t mf_high(int32_t a, int32_t b) {
@@ -45,13 +47,13 @@ static inline mf_channel mf_channel_of(const mf_scaling *s, int32_t c) {
 }
 
 static inline int8_t mf_straight_code(const mf_channel *channel, uint32_t lifted) {
-    return mf_cut(mf_high((int32_t)(lifted + channel->bias), channel->multiplier));
+    return mf_cut(mf_high((int32_t)(lifted + channel->bias), channel->multiplier), MF_DROP);
 }
 
 static inline int8_t mf_bent_code(const mf_channel *channel, uint32_t lifted) {
     int32_t x = (int32_t)(lifted + channel->bias);
     x -= (x >> 31) & channel->kink;
-    return mf_cut(mf_high(x, channel->multiplier) + channel->offset);
+    return mf_cut(mf_high(x, channel->multiplier) + channel->offset, MF_DROP);
 }
 
 /* The code of a sum, shifted left by `lift`; `narrow` if codes are cut further than int8. */
