@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firmware.compiler.channels import drop_channels
 from firmware.compiler.names import identifier
 from firmware.compiler.network import Network, read_network
 from firmware.compiler.plan import Plan, Planner
@@ -29,7 +30,7 @@ def compile_model(file: bytes, name: str) -> Compiled:
     file that cannot be compiled.
     """
     prefix = identifier(name)
-    network = read_network(read_graph(file))
+    network = drop_channels(read_network(read_graph(file)))
     prepared = {layer.name: prepare(layer) for layer in network.layers}
     scratch = {name: p.scratch for name, p in prepared.items() if p is not None}
     plan = Planner(network, scratch).plan()
