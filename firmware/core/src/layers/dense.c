@@ -109,8 +109,7 @@ void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *ou
         mf_sum_rows(row, input, k, sum);
         for (int32_t i = 0; i < 4 && c + i < layer->outputs; i++) {
             const mf_channel channel = mf_channel_of(&layer->scaling, c + i);
-            output[c + i] = mf_code(&layer->scaling, &channel, c + i, sum[i] << MF_LIFT, MF_LIFT,
-                                    MF_DROP);
+            output[c + i] = mf_code(&layer->scaling, &channel, c + i, sum[i] << MF_LIFT, MF_LIFT);
         }
     }
 }
