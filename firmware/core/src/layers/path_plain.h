@@ -13,13 +13,25 @@ typedef struct {
 static inline void mf_sum(const int8_t *a, const int8_t *b, const int8_t *x, const int8_t *y,
                           int32_t k, mf_sums *sums) {
     int32_t ax = 0, ay = 0, bx = 0, by = 0;
-    for (const int8_t *end = a + k; a != end;) {
-        int32_t p = *a++, q = *b++, u = *x++, v = *y++;
-        ax += p * u;
-        ay += p * v;
-        bx += q * u;
-        by += q * v;
+#define STEP(i)                                      \
+    do {                                             \
+        int32_t p = a[i], q = b[i], u = x[i], v = y[i]; \
+        ax += p * u;                                 \
+        ay += p * v;                                 \
+        bx += q * u;                                 \
+        by += q * v;                                 \
+    } while (0)
+    const int8_t *end = a + k;
+    for (const int8_t *fours = a + (k & ~3); a != fours; a += 4, b += 4, x += 4, y += 4) {
+        STEP(0);
+        STEP(1);
+        STEP(2);
+        STEP(3);
     }
+    for (; a != end; a++, b++, x++, y++) {
+        STEP(0);
+    }
+#undef STEP
     *sums = (mf_sums){{{(uint32_t)ax, (uint32_t)ay}, {(uint32_t)bx, (uint32_t)by}}};
 }
 

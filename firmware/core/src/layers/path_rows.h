@@ -25,6 +25,11 @@ static inline void mf_finish(mf_column *columns, int32_t k) {
 static inline void mf_put(const mf_scaling *s, int32_t channels, int32_t c, const uint32_t *sums,
                           int8_t *to, int32_t count) {
     const mf_channel channel = mf_channel_of(s, c);
+    if (count == 2 && channel.form == MF_STRAIGHT && !mf_is_narrow(s)) {
+        to[c] = mf_straight_code(&channel, sums[0] << MF_LIFT);
+        to[c + channels] = mf_straight_code(&channel, sums[1] << MF_LIFT);
+        return;
+    }
     for (int32_t p = 0; p < count; p++) {
         to[c + p * channels] = mf_code(s, &channel, c, sums[p] << MF_LIFT, MF_LIFT);
     }
