@@ -94,22 +94,31 @@ void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *ou
     }
 }
 
+#elif MF_LAYERS_MVE
+
+void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *output) {
+    mf_multiply(layer->weights, &layer->scaling, layer->outputs, input, layer->inputs, output, 1);
+}
+
 #else
 
 void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *output) {
     const int8_t *w = layer->weights;
-    const int32_t k = layer->inputs;
-    for (int32_t c = 0; c < layer->outputs; c += 4, w += 4 * k) {
-        /* channels past the end repeat the last one */
-        const int8_t *row[4];
-        for (int32_t i = 0; i < 4; i++) {
-            row[i] = w + (c + i < layer->outputs ? i : layer->outputs - 1 - c) * k;
+    const int narrow = mf_is_narrow(&layer->scaling);
+    for (int32_t c = 0; c < layer->outputs; c += 2) {
+        const int pair = c + 1 < layer->outputs;
+        const int8_t *second = pair ? w + layer->inputs : w;
+        const int8_t *x = input, *end = input + layer->inputs;
+        int32_t a = 0, b = 0;
+        while (x != end) {
+            int32_t u = *x++;
+            a += *w++ * u;
+            b += *second++ * u;
         }
-        uint32_t sum[4];
-        mf_sum_rows(row, input, k, sum);
-        for (int32_t i = 0; i < 4 && c + i < layer->outputs; i++) {
-            const mf_channel channel = mf_channel_of(&layer->scaling, c + i);
-            output[c + i] = mf_code(&layer->scaling, &channel, c + i, sum[i] << MF_LIFT, MF_LIFT);
+        w = second;
+        mf_put(&layer->scaling, narrow, c, a, output + c);
+        if (pair) {
+            mf_put(&layer->scaling, narrow, c + 1, b, output + c + 1);
         }
     }
 }

@@ -36,9 +36,10 @@ static inline int32_t mf_odd_bytes(int32_t word) {
 #endif
 }
 
-/* Put `count` inputs of each position behind the k that there are, of `length` in the end. */
+/* Put `count` inputs of each position behind the k that there are. */
 static inline void mf_append(mf_column *columns, int32_t length, int32_t k,
-                             const int8_t *const from[3], int32_t count, int in_words) {
+                             const int8_t *const from[3],
+                             int32_t count, int in_words) {
     (void)length;
     const int8_t *a = from[0], *b = from[1], *c = from[2];
     if (in_words) {
