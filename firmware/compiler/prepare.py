@@ -99,4 +99,6 @@ def _scratch(kind: str, p: Conv | Dense) -> int:
         return 6 * (-(-w.kernel_height * w.kernel_width * p.input.channels // 4) * 4)
     columns = (p.output.width - 1) * w.stride_width + w.kernel_width
     rows = (p.output.height - 1) * w.stride_height + w.kernel_height
-    return 2 * rows * ((columns + 2) // 2 * 2)
+    one_plane = 2 * rows * ((columns + 2) // 2 * 2)
+    four_planes = 4 * (rows * columns + w.kernel_height * w.kernel_width)
+    return max(one_plane, four_planes)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.int8_calls import Scale, Sum
 from firmware.compiler.scales import rescaled
 
-DROP = 20  # MF_SUM_DROP
+DROP = 21  # MF_SUM_DROP
 FINER = 20  # bits that inputs gain before they are scaled, as in firmware/core/src/int8/add.c
 TRIALS = range(-4, 5)  # multipliers beside the nearest
 

@@ -98,7 +98,7 @@ typedef struct {
     int32_t least, most;
 } mf_sum_layer;
 
-#define MF_SUM_DROP 20
+#define MF_SUM_DROP 21
 
 void mf_layer_sum(const mf_sum_layer *layer, const int8_t *a, const int8_t *b, int8_t *output);
 

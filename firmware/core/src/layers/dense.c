@@ -102,23 +102,26 @@ void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *ou
 
 #else
 
+/* Four channels at a time; past the last one they repeat it. */
 void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *output) {
     const int8_t *w = layer->weights;
+    const int32_t k = layer->inputs, outputs = layer->outputs;
     const int narrow = mf_is_narrow(&layer->scaling);
-    for (int32_t c = 0; c < layer->outputs; c += 2) {
-        const int pair = c + 1 < layer->outputs;
-        const int8_t *second = pair ? w + layer->inputs : w;
-        const int8_t *x = input, *end = input + layer->inputs;
-        int32_t a = 0, b = 0;
-        while (x != end) {
+    for (int32_t i = 0; i < outputs; i += 4, w += 4 * k) {
+        const int32_t last = outputs - 1 - i;
+        const int8_t *a = w, *b = w + (last < 1 ? last : 1) * k;
+        const int8_t *c = w + (last < 2 ? last : 2) * k, *d = w + (last < 3 ? last : 3) * k;
+        int32_t ax = 0, bx = 0, cx = 0, dx = 0;
+        for (const int8_t *x = input, *end = input + k; x != end;) {
             int32_t u = *x++;
-            a += *w++ * u;
-            b += *second++ * u;
+            ax += *a++ * u;
+            bx += *b++ * u;
+            cx += *c++ * u;
+            dx += *d++ * u;
         }
-        w = second;
-        mf_put(&layer->scaling, narrow, c, a, output + c);
-        if (pair) {
-            mf_put(&layer->scaling, narrow, c + 1, b, output + c + 1);
+        const int32_t sums[4] = {ax, bx, cx, dx};
+        for (int32_t j = 0; j < 4 && j <= last; j++) {
+            mf_put(&layer->scaling, narrow, i + j, sums[j], output + i + j);
         }
     }
 }

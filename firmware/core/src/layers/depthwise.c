@@ -1,8 +1,10 @@
 /* Depthwise convolutions, one channel after the other: its plane is copied to scratch, with
  * padding, as 16-bit numbers, and the output goes where the plane came from. */
-#include <string.h>
-
 #include "layers/scaling.h"
+
+#if !MF_LAYERS_MVE /* which has depthwise_mve.c */
+
+#include <string.h>
 
 #if MF_LAYERS_DSP
 #include <arm_acle.h>
@@ -236,3 +238,7 @@ void mf_layer_depthwise(const mf_depthwise_layer *layer, const int8_t *input, in
         }
     }
 }
+
+#else
+typedef int mf_helium; /* ISO C wants a declaration */
+#endif
