@@ -64,14 +64,18 @@ static void convolve(const mf_depthwise_layer *layer, const planes *p, int32_t c
                     sum = vaddq_s32(sum, product);
                 }
             }
-            mf_put_vector(&layer->scaling, c, count, sum, MF_DEPTHWISE_LIFT, output);
+            mf_put_any(&layer->scaling, c, count, sum, MF_DEPTHWISE_LIFT, output);
         }
     }
 }
 
-/* The same for a kernel of 3 × 3. */
-static void convolve_3x3(const mf_depthwise_layer *layer, const planes *p, int32_t c, int32_t count,
-                         int8_t *output) {
+/* The same for a kernel of 3 × 3; `straight` if the scaling is and there are four channels. */
+static inline void convolve_3x3(const mf_depthwise_layer *layer, const planes *p, int32_t c,
+                                int32_t count, int straight, int8_t *output) {
+    mf_four four = {vdupq_n_s32(0), vdupq_n_s32(0)};
+    if (straight) {
+        four = mf_four_of(&layer->scaling, c);
+    }
     const mf_window *w = &layer->window;
     const int32_t channels = layer->output.channels, step = w->stride_width * LANES;
     const int32_t below = p->columns * LANES;
@@ -89,7 +93,11 @@ static void convolve_3x3(const mf_depthwise_layer *layer, const planes *p, int32
             sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(d), vldrbq_s32(k + 24)));
             sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(d + 4), vldrbq_s32(k + 28)));
             sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(d + 8), vldrbq_s32(k + 32)));
-            mf_put_vector(&layer->scaling, c, count, sum, MF_DEPTHWISE_LIFT, output);
+            if (straight) {
+                mf_put_four(&four, sum, MF_DEPTHWISE_LIFT, output);
+            } else {
+                mf_put_any(&layer->scaling, c, count, sum, MF_DEPTHWISE_LIFT, output);
+            }
         }
     }
 }
@@ -104,14 +112,17 @@ void mf_layer_depthwise(const mf_depthwise_layer *layer, const int8_t *input, in
         .columns = (layer->output.width - 1) * w->stride_width + w->kernel_width,
         .rows = (layer->output.height - 1) * w->stride_height + w->kernel_height,
     };
+    const int straight = mf_is_straight(&layer->scaling);
     const int8_t *weights = layer->weights;
     clear(&p, layer->input_zero);
     for (int32_t c = 0; c < channels; c += LANES, weights += LANES * taps) {
         const int32_t count = channels - c < LANES ? channels - c : LANES;
         extract(layer, input + c, count, &p);
         transpose(weights, taps, count, p.weights);
-        if (w->kernel_height == 3 && w->kernel_width == 3) {
-            convolve_3x3(layer, &p, c, count, output + c);
+        if (w->kernel_height == 3 && w->kernel_width == 3 && count == LANES && straight) {
+            convolve_3x3(layer, &p, c, count, 1, output + c);
+        } else if (w->kernel_height == 3 && w->kernel_width == 3) {
+            convolve_3x3(layer, &p, c, count, 0, output + c);
         } else {
             convolve(layer, &p, c, count, output + c);
         }

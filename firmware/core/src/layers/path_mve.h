@@ -9,8 +9,8 @@
 
 /* Σ of four channels at one position, k > 0.  Assembly, for loads that move their pointers and
  * a loop that ends with the last lanes masked; compilers make sixteen instructions of ten. */
-static inline int32x4_t mf_sum_rows(const int8_t *const row[4], const int8_t *x, int32_t k) {
-    const int8_t *a = row[0], *b = row[1], *c = row[2], *d = row[3];
+static inline int32x4_t mf_sum_rows(const int8_t *a, const int8_t *b, const int8_t *c,
+                                    const int8_t *d, const int8_t *x, int32_t k) {
     int32_t ax = 0, bx = 0, cx = 0, dx = 0;
     __asm volatile("dlstp.8 lr, %[k]\n"
                    "1:\n\t"
@@ -34,7 +34,7 @@ static inline int32x4_t mf_sum_rows(const int8_t *const row[4], const int8_t *x,
     return vsetq_lane_s32(dx, sums, 3);
 }
 
-/* As mf_put_vector, for sums that are rounded twice. */
+/* As mf_put_any, for sums that are rounded twice. */
 __attribute__((noinline)) static void mf_put_twice(const mf_scaling *s, int32_t c, int32_t count,
                                                    int32x4_t sums, int lift, int8_t *to) {
     int32_t lane[4];
@@ -45,9 +45,31 @@ __attribute__((noinline)) static void mf_put_twice(const mf_scaling *s, int32_t 
     }
 }
 
-/* Write the codes of up to four channels from c on, from their sums. */
-static inline void mf_put_vector(const mf_scaling *s, int32_t c, int32_t count, int32x4_t sums,
-                                 int lift, int8_t *to) {
+/* The constants of four channels on a straight line, cut at the ends of int8. */
+typedef struct {
+    int32x4_t bias, multiplier;
+} mf_four;
+
+static inline int mf_is_straight(const mf_scaling *s) {
+    return !s->shift && !s->kink && !mf_is_narrow(s);
+}
+
+static inline mf_four mf_four_of(const mf_scaling *s, int32_t c) {
+    return (mf_four){vldrwq_s32(s->bias + c), vldrwq_s32(s->multiplier + c)};
+}
+
+/* Write the codes of four such channels. */
+static inline void mf_put_four(const mf_four *four, int32x4_t sums, int lift, int8_t *to) {
+    int32x4_t x = vaddq_s32(vshlq_r_s32(sums, lift), four->bias);
+    x = vshrq_n_s32(vmulhq_s32(x, four->multiplier), MF_DROP);
+    int16x8_t halves = vqmovnbq_s32(vdupq_n_s16(0), x);
+    int8x16_t codes = vqmovnbq_s16(vdupq_n_s8(0), halves);
+    vstrbq_s32(to, vreinterpretq_s32_s8(codes));
+}
+
+/* Write the codes of up to four channels from c on, of any scaling. */
+__attribute__((noinline)) static void mf_put_any(const mf_scaling *s, int32_t c, int32_t count,
+                                                 int32x4_t sums, int lift, int8_t *to) {
     if (s->shift) {
         mf_put_twice(s, c, count, sums, lift, to);
         return;
@@ -97,14 +119,23 @@ static inline void mf_finish(mf_column *columns, int32_t k) {
 static inline void mf_multiply(const void *weights, const mf_scaling *s, int32_t channels,
                                const mf_column *column, int32_t k, int8_t *output, int32_t count) {
     const int8_t *w = weights;
+    const int straight = mf_is_straight(s);
+    int32_t c = 0;
     (void)count;
-    for (int32_t c = 0; c < channels; c += 4, w += 4 * k) {
-        const int32_t rows = channels - c < 4 ? channels - c : 4;
-        const int8_t *row[4];
-        for (int32_t i = 0; i < 4; i++) {
-            row[i] = w + (i < rows ? i : 0) * k; /* rows past the end repeat one */
+    for (; c + 4 <= channels; c += 4, w += 4 * k) {
+        int32x4_t sums = mf_sum_rows(w, w + k, w + 2 * k, w + 3 * k, column, k);
+        if (straight) {
+            const mf_four four = mf_four_of(s, c);
+            mf_put_four(&four, sums, MF_LIFT, output + c);
+        } else {
+            mf_put_any(s, c, 4, sums, MF_LIFT, output + c);
         }
-        mf_put_vector(s, c, rows, mf_sum_rows(row, column, k), MF_LIFT, output + c);
+    }
+    const int32_t rest = channels - c;
+    if (rest > 0) { /* rows past the end repeat the first */
+        int32x4_t sums =
+            mf_sum_rows(w, w + (rest > 1 ? k : 0), w + (rest > 2 ? 2 * k : 0), w, column, k);
+        mf_put_any(s, c, rest, sums, MF_LIFT, output + c);
     }
 }
 
