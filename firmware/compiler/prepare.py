@@ -84,10 +84,11 @@ def _kind(layer: Layer) -> str | None:
     if isinstance(p, Dense):
         return "dense" if p.rows == 1 else None
     assert isinstance(p, Conv)
+    if p.window.dilation_height > 1 or p.window.dilation_width > 1:
+        return None
     if layer.call.kernel == "conv_2d":
         return "conv" if p.depth == p.input.channels else None
-    dilated = p.window.dilation_height > 1 or p.window.dilation_width > 1
-    return "depthwise" if p.depth == 1 and not dilated else None
+    return "depthwise" if p.depth == 1 else None
 
 
 def _scratch(kind: str, p: Conv | Dense) -> int:

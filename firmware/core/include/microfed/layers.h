@@ -47,7 +47,7 @@ typedef struct {
 #define MF_LIFT           9 /* of convolutions and fully connected layers: |sum| < 2^22 */
 #define MF_DEPTHWISE_LIFT 12 /* |sum| < 2^19 */
 
-/* A convolution with one group.  Outputs are written in their order, and each only after all
+/* A convolution with one group, dilation 1.  Outputs are written in their order, and each only after all
  * that it and those before it read has been read: the output may overlap the input as far as
  * that allows. */
 typedef struct {

@@ -5,36 +5,59 @@ typedef struct {
     int32_t top, left;
 } corner;
 
-/* The tap `count` inputs from (y, x) on, or padding. */
-static const int8_t *taps(const mf_conv_layer *layer, const int8_t *input, int32_t y, int32_t x,
-                          int inside) {
-    const mf_shape *in = &layer->input;
-    return inside ? input + (y * in->width + x) * in->channels : layer->padding;
+/* Columns of the window, from `first` on, that are all inside or all outside for each of the
+ * positions: bit p of `inside`. */
+typedef struct {
+    int32_t first, count;
+    unsigned inside;
+} run;
+
+/* The columns of the window change between inside and outside twice for each position at most. */
+#define RUNS (2 * MF_POSITIONS + 1)
+
+static int find_runs(const mf_conv_layer *layer, const corner *at, run *runs) {
+    int count = 0;
+    for (int32_t j = 0; j < layer->window.kernel_width; j++) {
+        unsigned inside = 0;
+        for (int p = 0; p < MF_POSITIONS; p++) {
+            int32_t x = at[p].left + j;
+            inside |= (unsigned)(x >= 0 && x < layer->input.width) << p;
+        }
+        if (count > 0 && runs[count - 1].inside == inside) {
+            runs[count - 1].count++;
+        } else {
+            runs[count++] = (run){j, 1, inside};
+        }
+    }
+    return count;
 }
 
-/* The inputs that some positions see, one column for each. */
+/* The inputs that some positions see, one column of `length` for each. */
 static void gather(const mf_conv_layer *layer, const int8_t *input, const corner *at, int32_t length,
                    mf_column *columns) {
     const mf_shape *in = &layer->input;
     const mf_window *w = &layer->window;
-    const int in_words = in->channels % 4 == 0;
-    const int8_t *from[MF_POSITIONS];
-    int whole_rows = w->dilation_width == 1; /* no window reaches out at a side */
-    for (int p = 0; p < MF_POSITIONS; p++) {
-        whole_rows &= at[p].left >= 0 && at[p].left + w->kernel_width <= in->width;
-    }
+    const int32_t channels = in->channels, row_size = in->width * channels;
+    const int in_words = channels % 4 == 0;
+    run runs[RUNS];
+    const int count = find_runs(layer, at, runs);
     int32_t k = 0;
     for (int32_t i = 0; i < w->kernel_height; i++) {
-        int32_t steps = whole_rows ? 1 : w->kernel_width;
-        int32_t count = whole_rows ? w->kernel_width * in->channels : in->channels;
-        for (int32_t j = 0; j < steps; j++, k += count) {
+        int32_t row[MF_POSITIONS]; /* where the window's first column is, inside or not */
+        unsigned inside = 0;
+        for (int p = 0; p < MF_POSITIONS; p++) {
+            int32_t y = at[p].top + i;
+            row[p] = y * row_size + at[p].left * channels;
+            inside |= (unsigned)(y >= 0 && y < in->height) << p;
+        }
+        for (const run *r = runs; r != runs + count; r++) {
+            const int8_t *from[MF_POSITIONS];
             for (int p = 0; p < MF_POSITIONS; p++) {
-                int32_t y = at[p].top + i * w->dilation_height;
-                int32_t x = at[p].left + j * w->dilation_width;
-                int inside = y >= 0 && y < in->height && (whole_rows || (x >= 0 && x < in->width));
-                from[p] = taps(layer, input, y, x, inside);
+                const int there = (inside & r->inside & 1u << p) != 0;
+                from[p] = there ? input + (row[p] + r->first * channels) : layer->padding;
             }
-            mf_append(columns, length, k, from, count, in_words);
+            mf_append(columns, length, k, from, r->count * channels, in_words);
+            k += r->count * channels;
         }
     }
     mf_finish(columns, k);

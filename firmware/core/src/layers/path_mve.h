@@ -68,7 +68,7 @@ static inline void mf_put_four(const mf_four *four, int32x4_t sums, int lift, in
 }
 
 /* Write the codes of up to four channels from c on, of any scaling. */
-__attribute__((noinline)) static void mf_put_any(const mf_scaling *s, int32_t c, int32_t count,
+static inline void mf_put_any(const mf_scaling *s, int32_t c, int32_t count,
                                                  int32x4_t sums, int lift, int8_t *to) {
     if (s->shift) {
         mf_put_twice(s, c, count, sums, lift, to);
