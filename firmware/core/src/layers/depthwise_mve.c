@@ -69,6 +69,26 @@ static void convolve(const mf_depthwise_layer *layer, const planes *p, int32_t c
     }
 }
 
+/* Σ over three rows of three positions.  Assembly, because compilers do not give these loads
+ * their offsets and run out of registers for pointers. */
+#define TAP(row, at, weight)                      \
+    "vldrb.s32 q0, [%[" row "], #" at "]\n\t"     \
+    "vldrb.s32 q1, [%[k], #" weight "]\n\t"       \
+    "vmul.i32 q0, q0, q1\n\t"                     \
+    "vadd.i32 %q0, %q0, q0\n\t"
+
+static inline int32x4_t sum_3x3(const int8_t *a, const int8_t *b, const int8_t *c,
+                                const int8_t *k) {
+    int32x4_t sum = vdupq_n_s32(0);
+    __asm(TAP("a", "0", "0") TAP("a", "4", "4") TAP("a", "8", "8") TAP("b", "0", "12")
+              TAP("b", "4", "16") TAP("b", "8", "20") TAP("c", "0", "24") TAP("c", "4", "28")
+                  TAP("c", "8", "32")
+          : [sum] "+w"(sum)
+          : [a] "l"(a), [b] "l"(b), [c] "l"(c), [k] "l"(k)
+          : "q0", "q1", "memory");
+    return sum;
+}
+
 /* The same for a kernel of 3 × 3; `straight` if the scaling is and there are four channels. */
 static inline void convolve_3x3(const mf_depthwise_layer *layer, const planes *p, int32_t c,
                                 int32_t count, int straight, int8_t *output) {
@@ -84,15 +104,7 @@ static inline void convolve_3x3(const mf_depthwise_layer *layer, const planes *p
         const int8_t *a = p->at + y * w->stride_height * below;
         for (int32_t x = layer->output.width; x > 0; x--, a += step, output += channels) {
             const int8_t *b = a + below, *d = b + below;
-            int32x4_t sum = vmulq_s32(vldrbq_s32(a), vldrbq_s32(k));
-            sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(a + 4), vldrbq_s32(k + 4)));
-            sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(a + 8), vldrbq_s32(k + 8)));
-            sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(b), vldrbq_s32(k + 12)));
-            sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(b + 4), vldrbq_s32(k + 16)));
-            sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(b + 8), vldrbq_s32(k + 20)));
-            sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(d), vldrbq_s32(k + 24)));
-            sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(d + 4), vldrbq_s32(k + 28)));
-            sum = vaddq_s32(sum, vmulq_s32(vldrbq_s32(d + 8), vldrbq_s32(k + 32)));
+            int32x4_t sum = sum_3x3(a, b, d, k);
             if (straight) {
                 mf_put_four(&four, sum, MF_DEPTHWISE_LIFT, output);
             } else {

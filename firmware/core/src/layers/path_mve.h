@@ -62,8 +62,9 @@ static inline mf_four mf_four_of(const mf_scaling *s, int32_t c) {
 static inline void mf_put_four(const mf_four *four, int32x4_t sums, int lift, int8_t *to) {
     int32x4_t x = vaddq_s32(vshlq_r_s32(sums, lift), four->bias);
     x = vshrq_n_s32(vmulhq_s32(x, four->multiplier), MF_DROP);
-    int16x8_t halves = vqmovnbq_s32(vdupq_n_s16(0), x);
-    int8x16_t codes = vqmovnbq_s16(vdupq_n_s8(0), halves);
+    /* cut to int8 in the lower parts of the lanes, which are all that is stored */
+    int16x8_t halves = vqmovnbq_s32(vreinterpretq_s16_s32(x), x);
+    int8x16_t codes = vqmovnbq_s16(vreinterpretq_s8_s16(halves), halves);
     vstrbq_s32(to, vreinterpretq_s32_s8(codes));
 }
 
