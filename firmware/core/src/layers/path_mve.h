@@ -68,6 +68,17 @@ static inline void mf_put_four(const mf_four *four, int32x4_t sums, int lift, in
     vstrbq_s32(to, vreinterpretq_s32_s8(codes));
 }
 
+/* The same on a bent line. */
+static inline void mf_put_bent(const mf_four *four, int32x4_t kink, int32_t offset, int32x4_t sums,
+                               int lift, int8_t *to) {
+    int32x4_t x = vaddq_s32(vshlq_r_s32(sums, lift), four->bias);
+    x = vsubq_m_s32(x, x, kink, vcmpltq_n_s32(x, 0));
+    x = vshrq_n_s32(vaddq_n_s32(vmulhq_s32(x, four->multiplier), offset), MF_DROP);
+    int16x8_t halves = vqmovnbq_s32(vreinterpretq_s16_s32(x), x);
+    int8x16_t codes = vqmovnbq_s16(vreinterpretq_s8_s16(halves), halves);
+    vstrbq_s32(to, vreinterpretq_s32_s8(codes));
+}
+
 /* Write the codes of up to four channels from c on, of any scaling. */
 static inline void mf_put_any(const mf_scaling *s, int32_t c, int32_t count,
                                                  int32x4_t sums, int lift, int8_t *to) {
@@ -120,7 +131,8 @@ static inline void mf_finish(mf_column *columns, int32_t k) {
 static inline void mf_multiply(const void *weights, const mf_scaling *s, int32_t channels,
                                const mf_column *column, int32_t k, int8_t *output, int32_t count) {
     const int8_t *w = weights;
-    const int straight = mf_is_straight(s);
+    const int straight = mf_is_straight(s), bent = s->kink && !mf_is_narrow(s);
+    const int32_t offset = (s->zero_point * 2 + 1) * (1 << MF_DROP >> 1);
     int32_t c = 0;
     (void)count;
     for (; c + 4 <= channels; c += 4, w += 4 * k) {
@@ -128,6 +140,9 @@ static inline void mf_multiply(const void *weights, const mf_scaling *s, int32_t
         if (straight) {
             const mf_four four = mf_four_of(s, c);
             mf_put_four(&four, sums, MF_LIFT, output + c);
+        } else if (bent) {
+            const mf_four four = mf_four_of(s, c);
+            mf_put_bent(&four, vldrwq_s32(s->kink + c), offset, sums, MF_LIFT, output + c);
         } else {
             mf_put_any(s, c, 4, sums, MF_LIFT, output + c);
         }
