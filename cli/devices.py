@@ -43,7 +43,7 @@ def command(
 
     from cli.shares import device_id, shares_of
     from device_sim.fleet import Shard, run_fleet
-    from device_sim.twin import Twin
+    from device_sim.trainers import fastest_trainer
 
     shares = shares_of(experiment)
     total = len(shares.devices)
@@ -65,7 +65,7 @@ def command(
             settings=experiment.fleet,
             seed=experiment.seed,
             wire=experiment.wire,
-            trainer=Twin,
+            trainer=fastest_trainer,
         )
     )
     if tally_path is not None:

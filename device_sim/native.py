@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core import train as core
 from device_sim.lower import lower
 from device_sim.trainer import F32, DivergedError, Labels, Trained
-from device_sim.twin.checks import check_inputs, check_labels
+from device_sim.twin.checks import check_inputs, check_labels, check_loss
 from device_sim.twin.program import compile_graph
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
@@ -26,14 +26,25 @@ MOST_TOGETHER = 32  # samples
 class Native:
     """A Trainer for one graph.  Threads may share it."""
 
-    def __init__(self, graph: Graph, layout: Layout, path: core.Path | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        layout: Layout,
+        *,
+        reconstructs: bool = False,
+        path: core.Path | None = None,
+    ) -> None:
         """Raise UnsupportedModel where the graph has what cannot be trained.
 
-        `path`: the instructions to use, by default the fastest that this machine has.
+        `reconstructs`: an autoencoder, as of Twin.  `path`: the instructions to use, by
+        default the fastest that this machine has.
         """
         self.program = compile_graph(graph, layout)
+        check_loss(self.program, reconstructs=reconstructs)
         self.layout = layout
-        self.model = lower(graph, layout, self.program)
+        self._classes = 0 if reconstructs else self.program.classes
+        loss = core.Loss.SQUARED_ERROR if reconstructs else core.Loss.CROSS_ENTROPY
+        self.model = lower(graph, layout, self.program, loss)
         self._path = path
         self._mask = layout.mask.astype(np.uint8)
         self._plans: dict[int, core.Plan] = {}
@@ -48,7 +59,7 @@ class Native:
     def train(self, weights: F32, x: F32, y: Labels, recipe: Recipe, seed: int) -> Trained:
         """Train a copy of the weights as device_sim/twin/sgd.py says."""
         check_inputs(self.program, self.layout, weights, x)
-        check_labels(self.program, y, len(x))
+        check_labels(y, len(x), self._classes)
         plan = self._plan(min(self._tile, recipe.batch))
         labels = np.ascontiguousarray(y, np.int32)
         try:
@@ -67,14 +78,14 @@ class Native:
     ) -> tuple[float, F32]:
         """The mean loss and its gradient by all weights (size,), pruned ones too."""
         check_inputs(self.program, self.layout, weights, x)
-        check_labels(self.program, y, len(x))
+        check_labels(y, len(x), self._classes)
         labels: NDArray[np.int32] = np.ascontiguousarray(y, np.int32)
         plan = self._plan(self._tile)
         return plan.gradient(np.ascontiguousarray(x), labels, _flat(weights), rounded=rounded)
 
     def _plan(self, tile: int) -> core.Plan:
         if tile not in self._plans:
-            trains = bytes([EVERYTHING]) * len(self.program.steps)
+            trains = bytes([EVERYTHING]) * len(self.model.steps)
             self._plans[tile] = core.Plan(self.model, trains, tile, self._path)
         return self._plans[tile]
 
