@@ -1,0 +1,356 @@
+/* The kernels of one path; x86_avx2.c and x86_vnni.c say what the vectors are.
+ *
+ * Reads beyond the end of a tensor fall into what lies behind it in the arena, at most
+ * MF_X86_SLACK bytes, and meet weights of 0 or lanes that are not stored. */
+
+/* How accumulators become codes, for each lane: mf_rescale, without its comparison.
+ *
+ * Where nothing overflows, which mf_int8_pack makes sure of, half away from zero is to add
+ * half, less 1 for a negative x, and to shift.  `nothing` is 0 where no bit is shifted out, else
+ * −1. */
+typedef struct {
+    vector multiplier, odd, right, half, nothing;
+} scaling;
+
+TARGET static inline scaling scaling_of(int32_t multiplier, int32_t right) {
+    const int32_t half = right > 0 ? INT32_C(1) << (right - 1) : 0;
+    return (scaling){V(set1_epi32)(multiplier), V(set1_epi32)(multiplier), V(set1_epi32)(right),
+                     V(set1_epi32)(half), V(set1_epi32)(right > 0 ? -1 : 0)};
+}
+
+/* (x + half) / 2^right. */
+TARGET static inline vector shift_right(vector x, const scaling *s) {
+    vector less = ALL (and)(V(srai_epi32)(x, 31), s->nothing);
+    return V(srav_epi32)(V(add_epi32)(V(add_epi32)(x, s->half), less), s->right);
+}
+
+TARGET static inline vector rescale(vector x, const scaling *s) {
+    vector even = V(add_epi64)(V(mul_epi32)(x, s->multiplier), half_up());
+    vector odd = V(add_epi64)(V(mul_epi32)(V(srli_epi64)(x, 32), s->odd), half_up());
+    return shift_right(odd_lanes(V(srli_epi64)(even, 31), V(add_epi64)(odd, odd)), s);
+}
+
+/* The clamps of an output. */
+typedef struct {
+    vector zero_point, least, most; /* of 16, 8 and 8 bits */
+} limits;
+
+TARGET static inline limits limits_of(const mf_int8_range *range) {
+    return (limits){V(set1_epi16)((int16_t)range->zero_point), V(set1_epi8)((char)range->least),
+                    V(set1_epi8)((char)range->most)};
+}
+
+/* Two vectors as one of int16 codes.  This and the next saturate, which the clamp hides. */
+TARGET static inline vector narrow(vector a, vector b, const limits *to) {
+    return V(adds_epi16)(V(packs_epi32)(a, b), to->zero_point);
+}
+
+/* Two vectors of int16 codes as one of int8 codes. */
+TARGET static inline vector clamp(vector a, vector b, const limits *to) {
+    return V(min_epi8)(V(max_epi8)(V(packs_epi16)(a, b), to->least), to->most);
+}
+
+/* Fill numbers of the image, up to a vector more. */
+TARGET static inline uint8_t *pad(uint8_t *image, int32_t numbers, vector value) {
+    for (int32_t i = 0; i < numbers; i += NUMBERS) {
+        store(image + (size_t)i * ELEMENT, value);
+    }
+    return image + (size_t)numbers * ELEMENT;
+}
+
+/* Copy codes into the image, up to a vector more. */
+TARGET static inline uint8_t *widen(uint8_t *image, const int8_t *codes, int32_t numbers) {
+    for (int32_t i = 0; i < numbers; i += NUMBERS) {
+        store(image + (size_t)i * ELEMENT, number_of(codes + i));
+    }
+    return image + (size_t)numbers * ELEMENT;
+}
+
+/* The input with its padding; from first to last, so that what goes too far is overwritten. */
+TARGET static void make_image(const mf_int8_conv *p, const mf_x86_layer *layer, const int8_t *input,
+                              uint8_t *image) {
+    const vector zero = padding_of(p->input_zero);
+    const int32_t channels = p->input.channels, line = p->input.width * channels;
+    const int32_t width = (int32_t)layer->image_width, height = (int32_t)layer->image_height;
+    const int32_t left = p->window.pad_left * channels, right = width * channels - line - left;
+    const int32_t bottom = height - p->window.pad_top - p->input.height;
+    if (left == 0 && right == 0) {
+        image = pad(image, p->window.pad_top * line, zero);
+        image = widen(image, input, p->input.height * line);
+    } else {
+        image = pad(image, p->window.pad_top * width * channels + left, zero);
+        for (int32_t y = 0; y < p->input.height; y++) {
+            image = widen(image, input + y * line, line);
+            image = pad(image, right + (y + 1 < p->input.height ? left : 0), zero);
+        }
+    }
+    pad(image, bottom * width * channels, zero);
+}
+
+static inline const int32_t *constants(const mf_x86_layer *layer, uint32_t array,
+                                       uint32_t vectors) {
+    return (const int32_t *)(const void *)((const uint8_t *)layer + array) +
+           (size_t)vectors * LANES;
+}
+
+TARGET static inline scaling channel_scaling(const mf_x86_layer *layer, uint32_t i) {
+    const int32_t *multipliers = constants(layer, layer->multipliers, i);
+    return (scaling){
+        load(multipliers), load(multipliers + 1), load(constants(layer, layer->rights, i)),
+        load(constants(layer, layer->halves, i)), load(constants(layer, layer->nothings, i))};
+}
+
+/* `rows` ≤ 4 vectors of sums as codes, `apart` bytes from one row to the next. */
+TARGET static inline void store_sums(int8_t *to, size_t apart, const vector *sums, int32_t rows,
+                                     const scaling *s, const limits *clamps, int32_t left) {
+    vector a = narrow(rescale(sums[0], s), rescale(sums[1], s), clamps);
+    vector b = narrow(rescale(sums[2], s), rescale(sums[3], s), clamps);
+    store_rows(to, apart, in_rows(clamp(a, b, clamps)), rows, left);
+}
+
+/* Up to `rows` positions times `next` vectors of output channels from vector `block` on.
+ * Inlined with constant `rows` and `next`, the sums live in registers. */
+TARGET INLINE void tile(const mf_int8_conv *p, const mf_x86_layer *layer,
+                        const uint8_t *const *positions, int8_t *output, uint32_t block,
+                        int32_t stored, const int rows, const int next) {
+    vector sums[2][ROWS];
+    const int32_t *offsets = constants(layer, layer->offsets, 0);
+    const int32_t *weights = constants(layer, layer->weights, block * layer->words);
+    const size_t apart = (size_t)layer->words * LANES, channels = (size_t)p->output.channels;
+    const limits clamps = limits_of(&p->range);
+    UNROLL for (int n = 0; n < next; n++) {
+        vector bias = load(constants(layer, layer->bias, block + (uint32_t)n));
+        UNROLL for (int r = 0; r < rows; r++) {
+            sums[n][r] = bias;
+        }
+    }
+    for (uint32_t w = 0; w < layer->words; w++, weights += LANES) {
+        vector first = load(weights), second = next > 1 ? load(weights + apart) : first;
+        UNROLL for (int r = 0; r < rows; r++) {
+            vector word = repeat(positions[r] + offsets[w]);
+            sums[0][r] = dot(sums[0][r], word, first);
+            if (next > 1) {
+                sums[1][r] = dot(sums[1][r], word, second);
+            }
+        }
+    }
+    UNROLL for (int n = 0; n < next; n++) {
+        const scaling s = channel_scaling(layer, block + (uint32_t)n);
+        const int32_t c = (int32_t)(block + (uint32_t)n) * LANES;
+        const int32_t left = p->output.channels - c;
+        UNROLL for (int r = 0; r < rows; r += 4) {
+            store_sums(output + (size_t)r * channels + c, channels, sums[n] + r, stored - r, &s,
+                       &clamps, left);
+        }
+    }
+}
+
+/* Up to ROWS positions times the last vector of output channels, two words at once: a pair of
+ * vectors holds both words of the first and of the second half of the channels.  Half as many
+ * loads of words as a tile of one vector would take, which they would slow down. */
+TARGET static void tile_of_pairs(const mf_int8_conv *p, const mf_x86_layer *layer,
+                                 const uint8_t *const *positions, int8_t *output, uint32_t block,
+                                 int32_t stored) {
+    vector sums[2][ROWS];
+    const int32_t *offsets = constants(layer, layer->offsets, 0);
+    const int32_t *weights = constants(layer, layer->weights, block * layer->words);
+    const size_t channels = (size_t)p->output.channels;
+    const limits clamps = limits_of(&p->range);
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        sums[0][r] = sums[1][r] = V(set1_epi32)(0);
+    }
+    for (uint32_t w = 0; w < layer->words; w += 2, weights += 2 * LANES) {
+        vector first = load(weights), second = load(weights + LANES);
+        UNROLL for (int r = 0; r < ROWS; r++) {
+            vector words = repeat_pair(positions[r] + offsets[w]);
+            sums[0][r] = dot(sums[0][r], words, first);
+            sums[1][r] = dot(sums[1][r], words, second);
+        }
+    }
+    const vector bias = load(constants(layer, layer->bias, block));
+    const scaling s = channel_scaling(layer, block);
+    const int32_t c = (int32_t)block * LANES;
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        sums[0][r] = V(add_epi32)(add_neighbours(sums[0][r], sums[1][r]), bias);
+    }
+    UNROLL for (int r = 0; r < ROWS; r += 4) {
+        store_sums(output + (size_t)r * channels + c, channels, sums[0] + r, stored - r, &s,
+                   &clamps, p->output.channels - c);
+    }
+}
+
+/* One position: the words in four sums, so that no addition waits for the one before. */
+TARGET static void single(const mf_int8_conv *p, const mf_x86_layer *layer, const uint8_t *position,
+                          int8_t *output) {
+    const int32_t *offsets = constants(layer, layer->offsets, 0);
+    const limits clamps = limits_of(&p->range);
+    for (uint32_t block = 0; block < layer->blocks; block++) {
+        const int32_t *weights = constants(layer, layer->weights, block * layer->words);
+        vector a = load(constants(layer, layer->bias, block));
+        vector b = V(set1_epi32)(0), c = b, d = b;
+        uint32_t w = 0;
+        for (; w + 4 <= layer->words; w += 4, weights += 4 * LANES) {
+            a = dot(a, repeat(position + offsets[w]), load(weights));
+            b = dot(b, repeat(position + offsets[w + 1]), load(weights + LANES));
+            c = dot(c, repeat(position + offsets[w + 2]), load(weights + 2 * LANES));
+            d = dot(d, repeat(position + offsets[w + 3]), load(weights + 3 * LANES));
+        }
+        for (; w < layer->words; w++, weights += LANES) {
+            a = dot(a, repeat(position + offsets[w]), load(weights));
+        }
+        a = V(add_epi32)(V(add_epi32)(a, b), V(add_epi32)(c, d));
+        const scaling s = channel_scaling(layer, block);
+        const int32_t at = (int32_t)block * LANES;
+        store_sums(output + at, 0, (vector[4]){a, a, a, a}, 1, &s, &clamps,
+                   p->output.channels - at);
+    }
+}
+
+TARGET static void tiles(const mf_int8_conv *p, const mf_x86_layer *layer,
+                         const uint8_t *const *positions, int8_t *output, int32_t stored) {
+    uint32_t block = 0;
+    for (; block + 2 <= layer->blocks; block += 2) {
+        if (stored > 4) {
+            tile(p, layer, positions, output, block, stored, ROWS, 2);
+        } else {
+            tile(p, layer, positions, output, block, stored, 4, 2);
+        }
+    }
+    if (block < layer->blocks) {
+        if (layer->pairs) {
+            tile_of_pairs(p, layer, positions, output, block, stored);
+        } else if (stored > 4) {
+            tile(p, layer, positions, output, block, stored, ROWS, 1);
+        } else {
+            tile(p, layer, positions, output, block, stored, 4, 1);
+        }
+    }
+}
+
+TARGET static void conv(const mf_int8_conv *p, const mf_x86_layer *layer, const int8_t *input,
+                        int8_t *output, uint8_t *scratch) {
+    const size_t number = (size_t)p->input.channels * ELEMENT;
+    const size_t right = (size_t)p->window.stride_width * number;
+    const size_t down = (size_t)p->window.stride_height * layer->image_width * number;
+    const uint8_t *positions[ROWS] = {0};
+    int32_t filled = 0;
+    make_image(p, layer, input, scratch);
+    for (int32_t y = 0; y < p->output.height; y++) {
+        for (int32_t x = 0; x < p->output.width; x++) {
+            positions[filled++] = scratch + (size_t)y * down + (size_t)x * right;
+            if (filled == ROWS) {
+                tiles(p, layer, positions, output, ROWS);
+                output += (size_t)ROWS * (size_t)p->output.channels;
+                filled = 0;
+            }
+        }
+    }
+    if (filled == 1 && !layer->pairs) {
+        single(p, layer, positions[0], output);
+    } else if (filled > 0) {
+        for (int32_t r = filled; r < ROWS; r++) {
+            positions[r] = positions[0]; /* computed, not stored */
+        }
+        tiles(p, layer, positions, output, filled);
+    }
+}
+
+TARGET static inline void store_interleaved(int8_t *to, const vector *sums, const limits *clamps,
+                                            int32_t count);
+
+/* One vector of the image's numbers, `left` of which are stored. */
+TARGET static inline void depthwise_block(const mf_x86_layer *layer, uint32_t block,
+                                          const uint8_t *position, int8_t *output, int32_t left,
+                                          int32_t taps, const limits *clamps) {
+    const int32_t *offsets = constants(layer, layer->offsets, 0);
+    vector sums[GROUP];
+    for (uint32_t v = 0; v < GROUP; v++) {
+        sums[v] = load(constants(layer, layer->bias, block * GROUP + v));
+    }
+    for (uint32_t w = 0; w < layer->words; w++) {
+        vector numbers[GROUP], interleaved[GROUP];
+        for (int32_t t = 0; t < GROUP; t++) {
+            int32_t tap = (int32_t)w * GROUP + t;
+            numbers[t] = load(position + offsets[tap < taps ? tap : 0]);
+        }
+        interleave(numbers, interleaved);
+        for (uint32_t v = 0; v < GROUP; v++) {
+            uint32_t at = (block * GROUP + v) * layer->words + w;
+            sums[v] = dot(sums[v], interleaved[v], load(constants(layer, layer->weights, at)));
+        }
+    }
+    for (uint32_t v = 0; v < GROUP; v++) {
+        const scaling s = channel_scaling(layer, block * GROUP + v);
+        sums[v] = rescale(sums[v], &s);
+    }
+    store_interleaved(output, sums, clamps, left);
+}
+
+TARGET static void depthwise(const mf_int8_conv *p, const mf_x86_layer *layer, const int8_t *input,
+                             int8_t *output, uint8_t *scratch) {
+    const int32_t channels = p->output.channels, block = LANES * GROUP;
+    const int32_t taps = p->window.kernel_height * p->window.kernel_width;
+    const size_t right = (size_t)p->window.stride_width * (size_t)channels * ELEMENT;
+    const size_t down = (size_t)p->window.stride_height * layer->image_width * (size_t)channels;
+    const limits clamps = limits_of(&p->range);
+    /* wide: the numbers of a whole row are as many channels, of which `block` are alike */
+    const int32_t steps = layer->wide ? 1 : p->output.width;
+    const int32_t numbers = layer->wide ? p->output.width * channels : channels;
+    make_image(p, layer, input, scratch);
+    for (int32_t y = 0; y < p->output.height; y++) {
+        for (int32_t x = 0; x < steps; x++, output += numbers) {
+            const uint8_t *at = scratch + (size_t)y * down * ELEMENT + (size_t)x * right;
+            for (int32_t c = 0; c < numbers; c += block) {
+                depthwise_block(layer, layer->wide ? 0 : (uint32_t)(c / block),
+                                at + (size_t)c * ELEMENT, output + c,
+                                numbers - c < block ? numbers - c : block, taps, &clamps);
+            }
+        }
+    }
+}
+
+/* An input of ADD, d = code − zero point: rescale(d · 2^20), in a product of two parts. */
+typedef struct {
+    vector zero, high, low;
+    scaling scale;
+    int half; /* the scale is exactly 1/2, as it is of one input of every ADD */
+} addend;
+
+TARGET static addend addend_of(const mf_int8_sum *p, int which) {
+    const int32_t multiplier = p->input_scale[which].multiplier;
+    return (addend){V(set1_epi32)(p->zero[which]), V(set1_epi32)(multiplier >> 11),
+                    V(set1_epi32)(multiplier & 0x7ff),
+                    scaling_of(multiplier, -p->input_scale[which].shift),
+                    multiplier == 1 << 30 && p->input_scale[which].shift == 0};
+}
+
+TARGET static inline vector scaled(const int8_t *codes, const addend *a) {
+    vector d = V(sub_epi32)(codes_of(codes), a->zero);
+    if (a->half) {
+        return V(slli_epi32)(d, 19);
+    }
+    vector low = V(add_epi32)(V(mullo_epi32)(d, a->low), V(set1_epi32)(1 << 10));
+    d = V(add_epi32)(V(mullo_epi32)(d, a->high), V(srai_epi32)(low, 11));
+    return shift_right(d, &a->scale);
+}
+
+TARGET static void add(const mf_int8_sum *p, const int8_t *a, const int8_t *b, int8_t *output) {
+    const int32_t count = p->axes.length[MF_INT8_RANK - 1];
+    const limits clamps = limits_of(&p->range);
+    const addend first = addend_of(p, 0), second = addend_of(p, 1);
+    const scaling s = scaling_of(p->scale.multiplier, -p->scale.shift);
+    for (int32_t i = 0; i < count; i += 4 * LANES) {
+        int8_t codes[4 * LANES];
+        int8_t *to = count - i < 4 * LANES ? codes : output + i;
+        vector sums[4];
+        UNROLL for (int32_t k = 0; k < 4; k++) {
+            vector x = scaled(a + i + k * LANES, &first);
+            vector y = scaled(b + i + k * LANES, &second);
+            sums[k] = p->sign > 0 ? V(add_epi32)(x, y) : V(sub_epi32)(x, y);
+        }
+        store_sums(to, LANES, sums, 4, &s, &clamps, LANES);
+        if (to == codes) {
+            memcpy(output + i, codes, (size_t)(count - i));
+        }
+    }
+}
