@@ -43,7 +43,7 @@ typedef struct {
     uint32_t pairs; /* the last block's words lie two by two: see tile_of_pairs */
     uint32_t offsets;
     uint32_t weights;
-    uint32_t bias, multipliers, rights, halves, nothings; /* see x86_kernels.h: scaling */
+    uint32_t bias, multipliers, rights, less, halves; /* see x86_kernels.h: scaling */
 } mf_x86_layer;
 
 /* The convolution that a step is; a fully connected layer is one of 1×1 over its rows. */

@@ -6,28 +6,27 @@
 /* How accumulators become codes, for each lane: mf_rescale, without its comparison.
  *
  * Where nothing overflows, which mf_int8_pack makes sure of, half away from zero is to add
- * half, less 1 for a negative x, and to shift.  `nothing` is 0 where no bit is shifted out, else
- * −1. */
+ * half, less 1 for a negative x, and to shift.  Both halves, that of the product and that of
+ * the shift, are added to the product at once; where it becomes 0 from below, the 1 too many
+ * is shifted out.  `less` is 0 where no bit is shifted out, else −1. */
 typedef struct {
-    vector multiplier, odd, right, half, nothing;
+    vector multiplier, odd_multiplier, halves, odd_halves, less, right;
 } scaling;
 
-TARGET static inline scaling scaling_of(int32_t multiplier, int32_t right) {
-    const int32_t half = right > 0 ? INT32_C(1) << (right - 1) : 0;
-    return (scaling){V(set1_epi32)(multiplier), V(set1_epi32)(multiplier), V(set1_epi32)(right),
-                     V(set1_epi32)(half), V(set1_epi32)(right > 0 ? -1 : 0)};
+TARGET static inline int64_t halves_of(int32_t right) {
+    return (INT64_C(1) << 30) + (right > 0 ? INT64_C(1) << (30 + right) : 0);
 }
 
-/* (x + half) / 2^right. */
-TARGET static inline vector shift_right(vector x, const scaling *s) {
-    vector less = ALL (and)(V(srai_epi32)(x, 31), s->nothing);
-    return V(srav_epi32)(V(add_epi32)(V(add_epi32)(x, s->half), less), s->right);
+TARGET static inline scaling scaling_of(int32_t multiplier, int32_t right) {
+    const vector m = V(set1_epi32)(multiplier), halves = every_64(halves_of(right));
+    return (scaling){m, m, halves, halves, V(set1_epi32)(right > 0 ? -1 : 0), V(set1_epi32)(right)};
 }
 
 TARGET static inline vector rescale(vector x, const scaling *s) {
-    vector even = V(add_epi64)(V(mul_epi32)(x, s->multiplier), half_up());
-    vector odd = V(add_epi64)(V(mul_epi32)(V(srli_epi64)(x, 32), s->odd), half_up());
-    return shift_right(odd_lanes(V(srli_epi64)(even, 31), V(add_epi64)(odd, odd)), s);
+    vector even = V(add_epi64)(V(mul_epi32)(x, s->multiplier), s->halves);
+    vector odd = V(add_epi64)(V(mul_epi32)(V(srli_epi64)(x, 32), s->odd_multiplier), s->odd_halves);
+    vector y = odd_lanes(V(srli_epi64)(even, 31), V(add_epi64)(odd, odd));
+    return V(srav_epi32)(add_where_negative(x, y, s->less), s->right);
 }
 
 /* The clamps of an output. */
@@ -95,9 +94,12 @@ static inline const int32_t *constants(const mf_x86_layer *layer, uint32_t array
 
 TARGET static inline scaling channel_scaling(const mf_x86_layer *layer, uint32_t i) {
     const int32_t *multipliers = constants(layer, layer->multipliers, i);
-    return (scaling){
-        load(multipliers), load(multipliers + 1), load(constants(layer, layer->rights, i)),
-        load(constants(layer, layer->halves, i)), load(constants(layer, layer->nothings, i))};
+    return (scaling){load(multipliers),
+                     load(multipliers + 1),
+                     load(constants(layer, layer->halves, 2 * i)),
+                     load(constants(layer, layer->halves, 2 * i + 1)),
+                     load(constants(layer, layer->less, i)),
+                     load(constants(layer, layer->rights, i))};
 }
 
 /* `rows` ≤ 4 vectors of sums as codes, `apart` bytes from one row to the next. */
@@ -148,20 +150,20 @@ TARGET INLINE void tile(const mf_int8_conv *p, const mf_x86_layer *layer,
 /* Up to ROWS positions times the last vector of output channels, two words at once: a pair of
  * vectors holds both words of the first and of the second half of the channels.  Half as many
  * loads of words as a tile of one vector would take, which they would slow down. */
-TARGET static void tile_of_pairs(const mf_int8_conv *p, const mf_x86_layer *layer,
+TARGET INLINE void tile_of_pairs(const mf_int8_conv *p, const mf_x86_layer *layer,
                                  const uint8_t *const *positions, int8_t *output, uint32_t block,
-                                 int32_t stored) {
+                                 int32_t stored, const int rows) {
     vector sums[2][ROWS];
     const int32_t *offsets = constants(layer, layer->offsets, 0);
     const int32_t *weights = constants(layer, layer->weights, block * layer->words);
     const size_t channels = (size_t)p->output.channels;
     const limits clamps = limits_of(&p->range);
-    UNROLL for (int r = 0; r < ROWS; r++) {
+    UNROLL for (int r = 0; r < rows; r++) {
         sums[0][r] = sums[1][r] = V(set1_epi32)(0);
     }
     for (uint32_t w = 0; w < layer->words; w += 2, weights += 2 * LANES) {
         vector first = load(weights), second = load(weights + LANES);
-        UNROLL for (int r = 0; r < ROWS; r++) {
+        UNROLL for (int r = 0; r < rows; r++) {
             vector words = repeat_pair(positions[r] + offsets[w]);
             sums[0][r] = dot(sums[0][r], words, first);
             sums[1][r] = dot(sums[1][r], words, second);
@@ -170,10 +172,10 @@ TARGET static void tile_of_pairs(const mf_int8_conv *p, const mf_x86_layer *laye
     const vector bias = load(constants(layer, layer->bias, block));
     const scaling s = channel_scaling(layer, block);
     const int32_t c = (int32_t)block * LANES;
-    UNROLL for (int r = 0; r < ROWS; r++) {
+    UNROLL for (int r = 0; r < rows; r++) {
         sums[0][r] = V(add_epi32)(add_neighbours(sums[0][r], sums[1][r]), bias);
     }
-    UNROLL for (int r = 0; r < ROWS; r += 4) {
+    UNROLL for (int r = 0; r < rows; r += 4) {
         store_sums(output + (size_t)r * channels + c, channels, sums[0] + r, stored - r, &s,
                    &clamps, p->output.channels - c);
     }
@@ -206,24 +208,18 @@ TARGET static void single(const mf_int8_conv *p, const mf_x86_layer *layer, cons
     }
 }
 
-TARGET static void tiles(const mf_int8_conv *p, const mf_x86_layer *layer,
-                         const uint8_t *const *positions, int8_t *output, int32_t stored) {
-    uint32_t block = 0;
-    for (; block + 2 <= layer->blocks; block += 2) {
-        if (stored > 4) {
-            tile(p, layer, positions, output, block, stored, ROWS, 2);
-        } else {
-            tile(p, layer, positions, output, block, stored, 4, 2);
-        }
+/* `rows` positions, of which `stored` are stored, times all output channels. */
+TARGET INLINE void tiles(const mf_int8_conv *p, const mf_x86_layer *layer,
+                         const uint8_t *const *positions, int8_t *output, int32_t stored,
+                         const int rows) {
+    const uint32_t pairs = layer->blocks / 2 * 2;
+    for (uint32_t block = 0; block < pairs; block += 2) {
+        tile(p, layer, positions, output, block, stored, rows, 2);
     }
-    if (block < layer->blocks) {
-        if (layer->pairs) {
-            tile_of_pairs(p, layer, positions, output, block, stored);
-        } else if (stored > 4) {
-            tile(p, layer, positions, output, block, stored, ROWS, 1);
-        } else {
-            tile(p, layer, positions, output, block, stored, 4, 1);
-        }
+    if (pairs < layer->blocks && layer->pairs) {
+        tile_of_pairs(p, layer, positions, output, pairs, stored, rows);
+    } else if (pairs < layer->blocks) {
+        tile(p, layer, positions, output, pairs, stored, rows, 1);
     }
 }
 
@@ -236,10 +232,11 @@ TARGET static void conv(const mf_int8_conv *p, const mf_x86_layer *layer, const 
     int32_t filled = 0;
     make_image(p, layer, input, scratch);
     for (int32_t y = 0; y < p->output.height; y++) {
-        for (int32_t x = 0; x < p->output.width; x++) {
-            positions[filled++] = scratch + (size_t)y * down + (size_t)x * right;
+        const uint8_t *position = scratch + (size_t)y * down;
+        for (int32_t x = 0; x < p->output.width; x++, position += right) {
+            positions[filled++] = position;
             if (filled == ROWS) {
-                tiles(p, layer, positions, output, ROWS);
+                tiles(p, layer, positions, output, ROWS, ROWS);
                 output += (size_t)ROWS * (size_t)p->output.channels;
                 filled = 0;
             }
@@ -247,11 +244,14 @@ TARGET static void conv(const mf_int8_conv *p, const mf_x86_layer *layer, const 
     }
     if (filled == 1 && !layer->pairs) {
         single(p, layer, positions[0], output);
-    } else if (filled > 0) {
-        for (int32_t r = filled; r < ROWS; r++) {
-            positions[r] = positions[0]; /* computed, not stored */
-        }
-        tiles(p, layer, positions, output, filled);
+        return;
+    }
+    for (int32_t r = filled; r < ROWS; r++) {
+        positions[r] = positions[0]; /* computed, not stored */
+    }
+    for (int32_t r = 0; r < filled; r += 4) {
+        tiles(p, layer, positions + r, output + (size_t)r * (size_t)p->output.channels, filled - r,
+              4);
     }
 }
 
@@ -311,27 +311,31 @@ TARGET static void depthwise(const mf_int8_conv *p, const mf_x86_layer *layer, c
 
 /* An input of ADD, d = code − zero point: rescale(d · 2^20), in a product of two parts. */
 typedef struct {
-    vector zero, high, low;
-    scaling scale;
-    int half; /* the scale is exactly 1/2, as it is of one input of every ADD */
+    vector zero, high, low, half, less, right;
+    int is_half; /* the scale is exactly 1/2, as it is of one input of every ADD */
 } addend;
 
 TARGET static addend addend_of(const mf_int8_sum *p, int which) {
     const int32_t multiplier = p->input_scale[which].multiplier;
-    return (addend){V(set1_epi32)(p->zero[which]), V(set1_epi32)(multiplier >> 11),
+    const int32_t right = -p->input_scale[which].shift;
+    return (addend){V(set1_epi32)(p->zero[which]),
+                    V(set1_epi32)(multiplier >> 11),
                     V(set1_epi32)(multiplier & 0x7ff),
-                    scaling_of(multiplier, -p->input_scale[which].shift),
-                    multiplier == 1 << 30 && p->input_scale[which].shift == 0};
+                    V(set1_epi32)(right > 0 ? INT32_C(1) << (right - 1) : 0),
+                    V(set1_epi32)(right > 0 ? -1 : 0),
+                    V(set1_epi32)(right),
+                    multiplier == 1 << 30 && right == 0};
 }
 
 TARGET static inline vector scaled(const int8_t *codes, const addend *a) {
     vector d = V(sub_epi32)(codes_of(codes), a->zero);
-    if (a->half) {
+    if (a->is_half) {
         return V(slli_epi32)(d, 19);
     }
     vector low = V(add_epi32)(V(mullo_epi32)(d, a->low), V(set1_epi32)(1 << 10));
-    d = V(add_epi32)(V(mullo_epi32)(d, a->high), V(srai_epi32)(low, 11));
-    return shift_right(d, &a->scale);
+    vector x = V(add_epi32)(V(mullo_epi32)(d, a->high), V(srai_epi32)(low, 11));
+    x = add_where_negative(d, V(add_epi32)(x, a->half), a->less);
+    return V(srav_epi32)(x, a->right);
 }
 
 TARGET static void add(const mf_int8_sum *p, const int8_t *a, const int8_t *b, int8_t *output) {
