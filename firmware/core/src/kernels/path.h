@@ -12,8 +12,10 @@
 
 #if defined(__GNUC__)
 #define MF_INLINE static inline __attribute__((always_inline))
+#define MF_RARE static __attribute__((noinline, cold))
 #else
 #define MF_INLINE static inline
+#define MF_RARE static
 #endif
 
 /* Constant bounds: the loop becomes straight code, and its sums stay in registers. */
@@ -29,6 +31,7 @@
 
 #include "kernels/channel.h"
 #include "kernels/loss.h"
+#include "kernels/pool.h"
 #include "kernels/simple.h"
 #include "kernels/update.h"
 

@@ -31,6 +31,9 @@ static inline mf_vector mf_subtract(mf_vector a, mf_vector b) { return _mm256_su
 /* Of a number and a NaN, these instructions give their second operand: v, as in C. */
 static inline mf_vector mf_at_least(mf_vector v, mf_vector low) { return _mm256_max_ps(low, v); }
 static inline mf_vector mf_at_most(mf_vector v, mf_vector high) { return _mm256_min_ps(high, v); }
+static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
+    return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ), v);
+}
 
 #include "kernels/path.h"
 

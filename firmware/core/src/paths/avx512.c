@@ -29,6 +29,9 @@ static inline mf_vector mf_subtract(mf_vector a, mf_vector b) { return _mm512_su
 /* Of a number and a NaN, these instructions give their second operand: v, as in C. */
 static inline mf_vector mf_at_least(mf_vector v, mf_vector low) { return _mm512_max_ps(low, v); }
 static inline mf_vector mf_at_most(mf_vector v, mf_vector high) { return _mm512_min_ps(high, v); }
+static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), v);
+}
 
 #include "kernels/path.h"
 

@@ -34,6 +34,9 @@ static inline mf_vector mf_at_least(mf_vector v, mf_vector low) {
 static inline mf_vector mf_at_most(mf_vector v, mf_vector high) {
     return vbslq_f32(vcltq_f32(high, v), high, v);
 }
+static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
+    return vbslq_f32(vceqq_f32(a, b), v, vdupq_n_f32(0.0f));
+}
 
 #include "kernels/path.h"
 

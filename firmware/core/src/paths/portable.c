@@ -23,6 +23,9 @@ static inline mf_vector mf_add(mf_vector a, mf_vector b) { return a + b; }
 static inline mf_vector mf_subtract(mf_vector a, mf_vector b) { return a - b; }
 static inline mf_vector mf_at_least(mf_vector v, mf_vector low) { return low > v ? low : v; }
 static inline mf_vector mf_at_most(mf_vector v, mf_vector high) { return high < v ? high : v; }
+static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
+    return a == b ? v : 0.0f;
+}
 
 #include "kernels/path.h"
 
