@@ -25,6 +25,7 @@ class Exit(IntEnum):
 BY_ERROR = {
     "cli.config.ConfigError": Exit.CONFIG,
     "cli.exits.MissingError": Exit.MISSING,
+    "core.library.NoCoreError": Exit.MISSING,
     "datasets.errors.DataError": Exit.DATA,
     "mqtt_client.endpoint.BrokerUnreachable": Exit.BROKER,
     "mqtt_broker.errors.BrokerError": Exit.BROKER,
