@@ -104,7 +104,7 @@ def test_quantisation_keeps_the_zeros_of_depthwise_kernels_too(samples):
     from pipeline.verify import sparsity_in
 
     _, model = pruned(samples, sparsity=0.7, depthwise=True)
-    quantized = quantizable(model, keep_zeros=True)
+    quantized = quantizable(model, samples.x, keep_zeros=True)
     train(
         quantized, samples, SETTINGS, epochs=2, learning_rate=1e-2, seed=1,
         callbacks=[KeepZeros(quantized)],
@@ -119,4 +119,4 @@ def test_a_model_that_the_toolkit_cannot_take_is_refused_as_ours():
 
     recurrent = keras.Sequential([keras.Input((4, 2)), keras.layers.LSTM(3)])
     with pytest.raises(BuildError, match="cannot be trained for int8"):
-        quantizable(recurrent, keep_zeros=False)
+        quantizable(recurrent, np.zeros((1, 4, 2), np.float32), keep_zeros=False)
