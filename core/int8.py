@@ -33,6 +33,11 @@ class Path(IntEnum):
     VNNI = 2
 
 
+def paths() -> list[Path]:
+    """The paths of this machine, the portable one first.  Raises NoCoreError."""
+    return [path for path in Path if path <= _core().mf_int8_best_path()]
+
+
 class Int8Model:
     """A file with one input and one output, ready to run; threads may share it.
 
@@ -112,8 +117,8 @@ def make_plan(graph: Graph, program: Program, file: bytes) -> tuple[Plan, list[A
         return made
 
     steps = (Step * len(program.calls))(*map(step, program.calls))
-    constants = aligned(len(derived))
-    constants[:] = np.frombuffer(derived, np.uint8)
+    constants = aligned(len(derived) + 1)  # of an empty array NumPy tells no address
+    constants[: len(derived)] = derived
     plan = Plan(
         steps=steps,
         model=model.ctypes.data,

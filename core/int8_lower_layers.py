@@ -126,11 +126,14 @@ def _softmax(site: Site) -> list[Call]:
         raise ValueError("the output needs a scale of 1/256 and a zero point of -128")
     columns = site.input().shape[-1]
     beta = np.float32(site.options["beta"])
-    real = min(float(beta) * float(scale) * 2.0**26, 2.0**31 - 1)
-    multiplier, shift = multiplier_of(real)
+    real = float(beta) * float(scale) * 2.0**26
+    if real >= 2**30:  # one code below the largest is nothing already
+        multiplier, shift, least = 0, 0, 0
+    else:
+        multiplier, shift = multiplier_of(real)
+        least = -input_radius(5, shift)
     if shift < 0:
         raise ValueError(f"beta {beta} and input scale {scale} are too small")
-    least = -input_radius(5, shift)
     rows = SoftmaxRows(
         prod(site.input().shape) // columns, columns, Scale(multiplier, shift), least
     )
