@@ -84,9 +84,9 @@ def command(
 
 def _serve(experiment: Experiment, shares: Shares, url: str, run: Path, out: Output) -> None:
     """Aggregate in the folder `run` until the end; KeyboardInterrupt when asked to stop."""
+    from aggregator.evaluation import accuracy
     from aggregator.service import aggregate
     from cli.folder import BASE
-    from tflite_models.interpreter import Interpreter
 
     test = shares.split.test
     x, y = shares.dataset.x[test], shares.dataset.y[test]
@@ -101,7 +101,7 @@ def _serve(experiment: Experiment, shares: Shares, url: str, run: Path, out: Out
 
         finished = asyncio.run(
             aggregate(
-                endpoint=endpoint,
+                broker=endpoint,
                 fleet=experiment.name,
                 base=(run / BASE).read_bytes(),
                 run_dir=run,
@@ -109,7 +109,7 @@ def _serve(experiment: Experiment, shares: Shares, url: str, run: Path, out: Out
                 wire=experiment.wire,
                 expected=len(shares.devices),
                 seed=experiment.seed,
-                evaluate=lambda file: Interpreter(file).accuracy(x, y),
+                evaluate=lambda file: accuracy(file, x, y),
                 on_round=tell,
             )
         )

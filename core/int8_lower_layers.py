@@ -65,9 +65,8 @@ def _filter(site: Site, axis: int) -> tuple[Filter, int]:
             raise ValueError("the bias has not one value for each output channel")
         bias = Stored(site.input(2).index)
     source = coding(site.input())[0]
-    # one scale: multiplied in float; several: in double
-    scales = [float(source * q.scale[0])] if q.scale.size == 1 else source * q.scale.astype(float)
-    pairs = [multiplier_of(float(s) / float(coding(target)[0])) for s in scales]
+    scales = float(source) * q.scale.astype(float) / float(coding(target)[0])
+    pairs = [multiplier_of(float(scale)) for scale in scales]
     multipliers = np.array([m for m, _ in pairs], np.int32)
     shifts = np.array([s for _, s in pairs], np.int8)
     made = Filter(Stored(weights.index), bias, Derived(multipliers), Derived(shifts))

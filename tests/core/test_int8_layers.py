@@ -144,3 +144,29 @@ def test_a_pool_gives_the_oracles_bytes(kind, seed, same_as_oracle):
             [Step(kind, [0], 1, options)],
         )
     )
+
+
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"])
+@pytest.mark.parametrize("scales", [1, 400])
+@pytest.mark.parametrize("seed", range(6))
+def test_multipliers_are_the_oracles_to_the_last_bit(kind, scales, seed, same_as_oracle):
+    """Biases of 400 channels lie closely around where codes change, the weights are zero."""
+    rng = np.random.default_rng(seed)
+    sizes = 2.0 ** rng.uniform(-0.5, 0.5, 3)
+    source, target = np.float32(0.0123 * sizes[0]), np.float32(0.0345 * sizes[1])
+    weight = np.float32(2.0**-22 * sizes[2])
+    edge = 120.5 * float(target) / (float(source) * float(weight))
+    bias = (round(edge) + np.arange(-200, 200)).astype(np.int32)
+    kernel = {"CONV_2D": (400, 1, 1, 1), "DEPTHWISE_CONV_2D": (1, 1, 1, 400)}.get(kind, (400, 1))
+    axis = kernel.index(400)
+    shape = (1,) if kind == "FULLY_CONNECTED" else (1, 1, 1)
+    tensors = [
+        activation((*shape, 1), scale=source),
+        constant(np.zeros(kernel, np.int8), scale=np.full(scales, weight), axis=axis),
+        constant(bias, scale=np.full(scales, source * weight)),
+        activation((*shape, 400), scale=target),
+    ]
+    options = {} if kind == "FULLY_CONNECTED" else {"strideH": 1, "strideW": 1}
+    if kind == "DEPTHWISE_CONV_2D":
+        options["depthMultiplier"] = 400
+    same_as_oracle(make_file(tensors, [Step(kind, [0, 1, 2], 3, options)]))

@@ -62,12 +62,12 @@ def test_arithmetic_of_two_activations_gives_the_oracles_bytes(kind, seed, same_
     same_as_oracle(make_file(tensors, steps))
 
 
-@pytest.mark.parametrize("axes", [(1, 2), (-1,), (2,), (1,), (0, 1, 2, 3), (3, 2), (1, 3)])
-@pytest.mark.parametrize("width", [1, 6])
+@pytest.mark.parametrize(
+    ("axes", "width"),
+    [((1, 2), 6), ((1, 2), 1), ((-1,), 6), ((2,), 6), ((1,), 6), ((3, 2), 6), ((1, 3), 1)],
+)
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_mean_gives_the_oracles_bytes(axes, width, keep, same_as_oracle):
-    if axes == (1, 3) and width > 1:
-        pytest.skip("axes with another between them are refused: test_int8_refusals.py")
     rng = np.random.default_rng(len(axes) + width)
     shape = (1, 5, width, 19)
     kept = [1 if i in {a % 4 for a in axes} else n for i, n in enumerate(shape)]
@@ -79,8 +79,7 @@ def test_a_mean_gives_the_oracles_bytes(axes, width, keep, same_as_oracle):
             int32(*axes),
             activation(tuple(target), **(source if same else coded(rng, 1.0))),
         ]
-        if target[:1] == [1]:
-            same_as_oracle(make_file(tensors, [Step("MEAN", [0, 1], 2, {"keepDims": keep})]))
+        same_as_oracle(make_file(tensors, [Step("MEAN", [0, 1], 2, {"keepDims": keep})]))
 
 
 @pytest.mark.parametrize("columns", [1, 2, 10, 12, 300])
