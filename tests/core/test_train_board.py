@@ -48,73 +48,55 @@ def case(request):
     return model, recipe, x, rng.integers(0, model.twin.program.classes, 9)
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_a_board_ends_with_the_weights_of_the_simulator_bit_for_bit(case, machine, tmp_path):
-    if shutil.which("arm-none-eabi-gcc") is None or shutil.which("qemu-system-arm") is None:
-        pytest.skip("needs arm-none-eabi-gcc and qemu-system-arm")
-    model, recipe, x, y = case
-    board, flags = MACHINES[machine]
-    (tmp_path / "case.h").write_text(as_c(model, recipe, x, y))
-    image = build(tmp_path, flags)
+def build(folder, case, *command):
+    """The image of the core's training, the case, and nothing else."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"needs {command[0]}")
+    (folder / "case.h").write_text(as_c(*case))
+    sources = [*(CORE / "src" / "train").glob("*.c"), *(CORE / "src" / "paths").glob("*.c")]
+    image = folder / "epoch.elf"
+    includes = [f"-I{folder}", f"-I{CORE / 'src'}", f"-I{CORE / 'include'}"]
+    strict = ["-std=c11", "-O2", "-ffp-contract=off", "-fno-math-errno"]
+    subprocess.run(
+        [*command, *strict, *includes, BOARD / "epoch.c", *sources, "-lm", "-o", image], check=True
+    )
+    return image
+
+
+def run(*command):
+    """The losses and the weights that an image prints."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"needs {command[0]}")
     ended = subprocess.run(
-        [
-            "qemu-system-arm",
-            "-M",
-            board,
-            "-nographic",
-            "-monitor",
-            "none",
-            "-serial",
-            "stdio",
-            "-semihosting-config",
-            "enable=on,target=native",
-            "-kernel",
-            image,
-        ],
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        timeout=200,
-        check=False,
+        command, capture_output=True, stdin=subprocess.DEVNULL, timeout=200, check=False
     )
     assert ended.returncode == 0, ended.stderr.decode()
     words = np.frombuffer(bytes.fromhex(ended.stdout.decode()), ">u4").astype("<u4")
-    losses, weights = words[:4].view("<f8"), words[4:].view("<f4")
+    return words[:4].view("<f8"), words[4:].view("<f4")
+
+
+def assert_as_simulated(case, losses, weights):
+    model, recipe, x, y = case
     wanted = Native(model.graph, model.layout).train(model.weights, x, y, recipe, SEED)
     assert weights.tobytes() == wanted.weights.tobytes()
     assert losses.tolist() == [wanted.loss_before, wanted.loss_after]
 
 
-def build(folder, flags):
-    """The image of the core's training, the case, and nothing else."""
-    sources = [*(CORE / "src" / "train").glob("*.c"), CORE / "src" / "paths" / "portable.c"]
-    image = folder / "epoch.elf"
-    subprocess.run(
-        [
-            "arm-none-eabi-gcc",
-            "-mthumb",
-            "-O2",
-            "-std=c11",
-            *flags,
-            "-ffp-contract=off",
-            "-fno-math-errno",
-            "-ffunction-sections",
-            "-Wl,--gc-sections",
-            "-nostartfiles",
-            "-specs=nosys.specs",
-            "-T",
-            BOARD / "memory.ld",
-            f"-I{folder}",
-            f"-I{CORE / 'src'}",
-            f"-I{CORE / 'include'}",
-            BOARD / "epoch.c",
-            *sources,
-            "-lm",
-            "-o",
-            image,
-        ],
-        check=True,
-    )
-    return image
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_board_ends_with_the_weights_of_the_simulator_bit_for_bit(case, machine, tmp_path):
+    board, flags = MACHINES[machine]
+    bare = ("-mthumb", "-ffunction-sections", "-Wl,--gc-sections", "-nostartfiles")
+    linked = ("-specs=nosys.specs", "-T", str(BOARD / "memory.ld"))
+    image = build(tmp_path, case, "arm-none-eabi-gcc", *flags, *bare, *linked)
+    quiet = ("-nographic", "-monitor", "none", "-serial", "stdio")
+    exits = ("-semihosting-config", "enable=on,target=native")
+    found = run("qemu-system-arm", "-M", board, *quiet, *exits, "-kernel", image)
+    assert_as_simulated(case, *found)
+
+
+def test_so_does_a_process_on_aarch64_with_neon(case, tmp_path):
+    image = build(tmp_path, case, "aarch64-linux-gnu-gcc", "-static")
+    assert_as_simulated(case, *run("qemu-aarch64", image))
 
 
 def as_c(model, recipe, x, y):

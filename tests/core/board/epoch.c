@@ -1,26 +1,20 @@
-/* One local training on a bare microcontroller: prints the bits of the losses and weights in
- * hexadecimal, and ends QEMU with the status.  case.h holds the model, the data, the recipe. */
+/* One local training on a bare microcontroller, or in a process: prints the bits of the losses
+ * and weights in hexadecimal, and ends with the status.  case.h holds the model, the data, the
+ * recipe. */
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "case.h"
 #include "microfed/train.h"
 
-extern char stack_top[];
-void start(void);
-
-__attribute__((section(".vectors"), used)) static const void *const vectors[] = {
-    stack_top, (const void *)start};
-
 static _Alignas(MF_ALIGN) unsigned char plan_memory[1 << 16], memory[3 << 20];
 static float weights[PARAMETERS];
 
+static void put(char digit);
+
 static void print_word(uint32_t word) {
-    volatile uint32_t *const uart = (volatile uint32_t *)0x40004000;
-    for (int shift = 28; shift >= 0; shift -= 4) {
-        while (uart[1] & 1u) continue;
-        uart[0] = (unsigned char)"0123456789abcdef"[(word >> shift) & 15u];
-    }
+    for (int shift = 28; shift >= 0; shift -= 4) put("0123456789abcdef"[(word >> shift) & 15u]);
 }
 
 static void print(const void *values, size_t bytes) {
@@ -34,14 +28,28 @@ static void print(const void *values, size_t bytes) {
 static mf_status run(void) {
     double losses[2];
     const mf_samples samples = {x, y, SAMPLES};
-    mf_status status = mf_plan_training(&model, trains, 1, MF_PORTABLE, plan_memory,
-                                        sizeof plan_memory);
+    mf_status status = mf_plan_training(&model, trains, 1, (int32_t)mf_best_path(),
+                                        plan_memory, sizeof plan_memory);
     if (status != MF_OK) return status;
     status = mf_train((const mf_plan *)(const void *)plan_memory, &recipe, &samples, SEED,
                       received, mask, weights, losses, memory, sizeof memory);
     print(losses, sizeof losses);
     print(weights, sizeof weights);
     return status;
+}
+
+#if defined(__arm__)
+
+extern char stack_top[];
+void start(void);
+
+__attribute__((section(".vectors"), used)) static const void *const vectors[] = {
+    stack_top, (const void *)start};
+
+static void put(char digit) {
+    volatile uint32_t *const uart = (volatile uint32_t *)0x40004000;
+    while (uart[1] & 1u) continue; /* until it takes one more */
+    uart[0] = (unsigned char)digit;
 }
 
 static void leave(uint32_t code) {
@@ -61,3 +69,11 @@ void start(void) {
     leave((uint32_t)run());
     for (;;) continue;
 }
+
+#else
+
+static void put(char digit) { putchar(digit); }
+
+int main(void) { return (int)run(); }
+
+#endif
