@@ -12,7 +12,7 @@ import logging
 import math
 
 from aggregator.course import Course, Made, Run
-from aggregator.intake import Content, judge, read
+from aggregator.intake import Content, OfGateway, judge, read
 from aggregator.post import Post
 from aggregator.records import RoundRecord
 from aggregator.registry import Registry
@@ -102,6 +102,9 @@ class Coordinator:
         match message:
             case Presence():
                 self._registry.presence(device, message, now)
+            case OfGateway(presence):
+                self._registry.gateway(device, presence, now)
+                return  # its bytes are nobody's of the devices
             case Hello():
                 self._greet(device, message, now)
             case Need():

@@ -18,8 +18,7 @@ from aggregator.coordinator import Coordinator
 from aggregator.course import Course, Made, Run
 from aggregator.post import Post
 from aggregator.registry import Registry
-from mqtt_client.connection import Connection
-from mqtt_client.endpoint import Endpoint
+from mqtt_client.client import Broker, client_of
 from wire.cbor import encode
 from wire.messages import Presence, Status
 
@@ -38,7 +37,7 @@ class Edge:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        broker: Broker,
         run: Run,
         make: Callable[[Course], Awaitable[Made]],
         write: Callable[[], None],
@@ -49,8 +48,8 @@ class Edge:
         self._write = write
         self._session = 0
         self._most_waiting = min(MOST_WAITING_BYTES // run.plan.wire.block, 50_000)
-        self._connection = Connection(
-            endpoint,
+        self._connection = client_of(
+            broker,
             f"microfed-{run.topics.fleet}-aggregator",
             on_message=self._on_message,
             on_connect=self._on_connect,

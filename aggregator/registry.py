@@ -3,6 +3,8 @@
 Only a Hello makes a device known, so a flood of state messages under invented
 ids costs nothing.  Sessions order what a device's life looks like from here:
 a LOST or SLEEPING of an older session than its last Hello says nothing.
+
+A device behind a gateway says so in its Hello.  When the gateway goes, they all do.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ class Registry:
     def __init__(self, most: int) -> None:
         self._most = most
         self._peers: dict[str, Peer] = {}
+        self._gateways: dict[str, int] = {}  # sessions of those that a Hello has named
         self.online = 0  # devices that are there
 
     def __contains__(self, device: object) -> bool:
@@ -65,6 +68,8 @@ class Registry:
             return False
         self.online += not (known and known.online)
         self._peers[device] = Peer(hello, online=True, since=now)
+        if hello.gateway and len(self._gateways) < self._most:
+            self._gateways.setdefault(hello.gateway, 0)
         return True
 
     def holds(self, device: str, base: bytes, version: int, check: int) -> None:
@@ -90,12 +95,26 @@ class Registry:
         self._peers[device] = replace(peer, online=False, since=now, asleep=asleep)
         return True
 
+    def gateway(self, name: str, presence: Presence, now: float) -> None:
+        """Take a gateway's birth, sleep or death: it ends the sessions of all behind it.
+
+        After a birth they say hello again.
+        """
+        session = self._gateways.get(name)
+        if session is None or presence.session < session:
+            return
+        self._gateways[name] = presence.session
+        self._gone(now, name)
+
     def all_gone(self, now: float) -> None:
         """Forget who is online, until they say hello again."""
-        self.online = 0
+        self._gone(now)
+
+    def _gone(self, now: float, gateway: str | None = None) -> None:
         for device, peer in self._peers.items():
-            if peer.online:
+            if peer.online and gateway in (None, peer.hello.gateway):
                 self._peers[device] = replace(peer, online=False, since=now)
+                self.online -= 1
 
     def _make_room(self, keep: Collection[str]) -> bool:
         if len(self._peers) < self._most:

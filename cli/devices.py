@@ -59,7 +59,7 @@ def command(
     }
     tally = asyncio.run(
         run_fleet(
-            endpoint=endpoint_of(broker_url, experiment.broker),
+            broker=endpoint_of(broker_url, experiment.broker),
             fleet=experiment.name,
             devices=devices,
             settings=experiment.fleet,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -12,6 +14,15 @@ class FleetSettings(BaseModel):
 
     processes: int = Field(
         0, ge=0, le=64, description="processes that share the devices; 0: one per core, at most 2"
+    )
+    transport: Literal["mqtt", "gateway", "memory"] = Field(
+        "mqtt",
+        description="mqtt: a connection for each device. gateway: one for many, as real gateways "
+        "have. memory: broker, aggregator and devices in one process, no sockets: for sweeps. "
+        "The same messages and results with each",
+    )
+    gateway: int = Field(
+        100, ge=1, le=1000, description="devices behind one gateway (gateway, memory)"
     )
     board: str = Field(
         "esp32",

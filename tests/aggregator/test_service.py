@@ -86,7 +86,7 @@ async def leave(members):
 def call(endpoint, fleet, directory, **given):
     """aggregate(), with what the tests have in common."""
     arguments = {
-        "endpoint": endpoint,
+        "broker": endpoint,
         "fleet": fleet.name,
         "base": (SERVE.parents[1] / "fixtures" / "conv.tflite").read_bytes(),
         "run_dir": directory,
