@@ -20,7 +20,9 @@ static uint32_t to_bits(float value) {
     return bits;
 }
 
-static int same(float a, float b) { return to_bits(a) == to_bits(b) || (a != a && b != b); }
+static int same(float a, float b) {
+    return to_bits(a) == to_bits(b) || (a != a && b != b);
+}
 
 /* c that nearly cancels a · b, or lies half a unit beside it: where rounding twice shows. */
 static float hard_addend(mf_random *random, float a, float b) {
@@ -28,10 +30,14 @@ static float hard_addend(mf_random *random, float a, float b) {
     const int32_t shift = (int32_t)mf_random_below(random, 60) - 30;
     const float near = from_bits(to_bits(product) + mf_random_below(random, 5) - 2u);
     switch (mf_random_below(random, 4)) {
-    case 0: return -near;
-    case 1: return ldexpf(near, shift);
-    case 2: return -ldexpf(near, shift);
-    default: return from_bits(mf_random_next(random));
+    case 0:
+        return -near;
+    case 1:
+        return ldexpf(near, shift);
+    case 2:
+        return -ldexpf(near, shift);
+    default:
+        return from_bits(mf_random_next(random));
     }
 }
 
@@ -64,18 +70,23 @@ static double ulps(float found, double exact) {
 int main(void) {
     printf("%lu\n", wrong_fmas());
     double worst = 0.0;
-    for (uint32_t bits = 0x80000000; from_bits(bits) >= -87.0f; bits += 37)
+    for (uint32_t bits = 0x80000000; from_bits(bits) >= -87.0f; bits += 37) {
         worst = fmax(worst, ulps(mf_exp(from_bits(bits)), exp((double)from_bits(bits))));
+    }
     printf("%.3f\n", worst);
     worst = 0.0;
     for (uint32_t bits = 0x00800000; bits < 0x7f800000; bits += 37) {
-        if (bits == to_bits(1.0f)) continue;
+        if (bits == to_bits(1.0f)) {
+            continue;
+        }
         worst = fmax(worst, ulps(mf_log(from_bits(bits)), log((double)from_bits(bits))));
     }
     printf("%.3f\n", worst);
     printf("%d\n", mf_exp(0.0f) == 1.0f && mf_log(1.0f) == 0.0f && mf_exp(-INFINITY) == 0.0f &&
                        mf_exp(-88.0f) == 0.0f && mf_exp(NAN) != mf_exp(NAN));
     mf_random random = mf_random_from(42);
-    for (int i = 0; i < 3; i++) printf("%lu\n", (unsigned long)mf_random_next(&random));
+    for (int i = 0; i < 3; i++) {
+        printf("%lu\n", (unsigned long)mf_random_next(&random));
+    }
     return 0;
 }

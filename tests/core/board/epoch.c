@@ -14,7 +14,9 @@ static float weights[PARAMETERS];
 static void put(char digit);
 
 static void print_word(uint32_t word) {
-    for (int shift = 28; shift >= 0; shift -= 4) put("0123456789abcdef"[(word >> shift) & 15u]);
+    for (int shift = 28; shift >= 0; shift -= 4) {
+        put("0123456789abcdef"[(word >> shift) & 15u]);
+    }
 }
 
 static void print(const void *values, size_t bytes) {
@@ -28,11 +30,13 @@ static void print(const void *values, size_t bytes) {
 static mf_status run(void) {
     double losses[2];
     const mf_samples samples = {x, y, SAMPLES};
-    mf_status status = mf_plan_training(&model, trains, 1, (int32_t)mf_best_path(),
-                                        plan_memory, sizeof plan_memory);
-    if (status != MF_OK) return status;
-    status = mf_train((const mf_plan *)(const void *)plan_memory, &recipe, &samples, SEED,
-                      received, mask, weights, losses, memory, sizeof memory);
+    mf_status status = mf_plan_training(&model, trains, 1, (int32_t)mf_best_path(), plan_memory,
+                                        sizeof plan_memory);
+    if (status != MF_OK) {
+        return status;
+    }
+    status = mf_train((const mf_plan *)(const void *)plan_memory, &recipe, &samples, SEED, received,
+                      mask, weights, losses, memory, sizeof memory);
     print(losses, sizeof losses);
     print(weights, sizeof weights);
     return status;
@@ -48,7 +52,9 @@ __attribute__((section(".vectors"), used)) static const void *const vectors[] = 
 
 static void put(char digit) {
     volatile uint32_t *const uart = (volatile uint32_t *)0x40004000;
-    while (uart[1] & 1u) continue; /* until it takes one more */
+    while (uart[1] & 1u) {
+        continue; /* until it takes one more */
+    }
     uart[0] = (unsigned char)digit;
 }
 
@@ -67,13 +73,19 @@ void start(void) {
     *(volatile uint32_t *)0x40004010 = 16; /* UART: baud rate, */
     *(volatile uint32_t *)0x40004008 = 1;  /* transmit */
     leave((uint32_t)run());
-    for (;;) continue;
+    for (;;) {
+        continue;
+    }
 }
 
 #else
 
-static void put(char digit) { putchar(digit); }
+static void put(char digit) {
+    putchar(digit);
+}
 
-int main(void) { return (int)run(); }
+int main(void) {
+    return (int)run();
+}
 
 #endif

@@ -12,7 +12,9 @@
  * x = n · ln 2 + r with |r| ≤ ln 2 / 2; e^r by its series up to r^7, whose rest is below
  * 6e-9 there; 2^n by its exponent bits. */
 static inline float mf_exp(float x) {
-    if (!(x >= -87.0f)) return x < 0.0f ? 0.0f : x; /* not a number stays so */
+    if (!(x >= -87.0f)) {
+        return x < 0.0f ? 0.0f : x; /* not a number stays so */
+    }
     const float magic = 12582912.0f; /* 1.5 · 2^23: adding it rounds to a whole number */
     const float shifted = mf_fma(x, 1.44269504f, magic);
     const float n = shifted - magic;

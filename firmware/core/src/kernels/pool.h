@@ -22,17 +22,19 @@ static void most_of_window(const window_view *seen, int32_t channels, const floa
     for (int32_t c = 0; c < channels; c += MF_WIDTH) {
         const float *from = x + seen->first + c;
         mf_vector best = mf_load(from);
-        for (int32_t i = 0; i < seen->rows; i++)
-            for (int32_t j = 0; j < seen->columns; j++)
+        for (int32_t i = 0; i < seen->rows; i++) {
+            for (int32_t j = 0; j < seen->columns; j++) {
                 best = mf_at_least(best, mf_load(from + i * seen->row + (ptrdiff_t)j * channels));
+            }
+        }
         const int32_t left = channels - c;
         scattered(best, y + c, 1, left < MF_WIDTH ? left : MF_WIDTH);
     }
 }
 
 /* Each channel's gradient goes to the first value that equals the best. */
-static void give_to_best(const window_view *seen, int32_t channels, const float *x,
-                         const float *y, const float *by_y, float *by_x) {
+static void give_to_best(const window_view *seen, int32_t channels, const float *x, const float *y,
+                         const float *by_y, float *by_x) {
     for (int32_t c = 0; c < channels; c += MF_WIDTH) {
         const int32_t left = channels - c, n = left < MF_WIDTH ? left : MF_WIDTH;
         const mf_vector best = mf_load(y + c);

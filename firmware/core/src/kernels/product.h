@@ -16,12 +16,16 @@ static inline mf_vector held(mf_vector v, const mf_hold *hold) {
 /* Parts of vectors, and strides: rare, so kept out of the blocks. */
 MF_RARE mf_vector gathered_slowly(const float *from, ptrdiff_t step, int32_t n) {
     float lanes[MF_WIDTH] = {0};
-    for (int32_t i = 0; i < n; i++) lanes[i] = from[i * step];
+    for (int32_t i = 0; i < n; i++) {
+        lanes[i] = from[i * step];
+    }
     return mf_load(lanes);
 }
 
 MF_RARE void scattered_slowly(const float lanes[MF_WIDTH], float *to, ptrdiff_t step, int32_t n) {
-    for (int32_t i = 0; i < n; i++) to[i * step] = lanes[i];
+    for (int32_t i = 0; i < n; i++) {
+        to[i * step] = lanes[i];
+    }
 }
 
 static inline mf_vector gathered(const float *from, ptrdiff_t step, int32_t n) {
@@ -54,36 +58,57 @@ static inline int32_t lanes_of(int32_t columns, int vector) {
     return left < MF_WIDTH ? left : MF_WIDTH;
 }
 
+/* What the sums of one row begin with. */
+MF_INLINE void begin_row(const int vectors, const block_columns *at, const float *c,
+                         mf_vector sum[MF_VECTORS]) {
+    const ptrdiff_t step = at->p->c_column;
+    MF_UNROLL for (int v = 0; v < vectors; v++) {
+        if (at->p->adds) {
+            sum[v] = gathered(c + at->c + v * MF_WIDTH * step, step, lanes_of(at->columns, v));
+        } else if (at->start != NULL) {
+            sum[v] = mf_load(at->start + v * MF_WIDTH);
+        } else {
+            sum[v] = mf_spread(0.0f);
+        }
+    }
+}
+
+MF_INLINE void store_row(const int vectors, const block_columns *at, float *c,
+                         const mf_vector sum[MF_VECTORS]) {
+    const ptrdiff_t step = at->p->c_column;
+    MF_UNROLL for (int v = 0; v < vectors; v++) {
+        const mf_vector value = held(sum[v], &at->p->hold);
+        scattered(value, c + at->c + v * MF_WIDTH * step, step, lanes_of(at->columns, v));
+    }
+}
+
 /* Sums of `rows` × `vectors`, both constants where this is used.  Rows from `used` on repeat
  * the last one, and are not stored. */
 MF_INLINE void block(const int rows, const int vectors, const block_columns *at,
                      const float *const a[], float *const c[], int used) {
-    const mf_product *p = at->p;
+    const mf_loops *k = &at->p->depth;
+    const ptrdiff_t a_step = k->first[2], b_step = k->second[2];
+    const ptrdiff_t b_vector = at->p->b_column * MF_WIDTH;
     mf_vector sum[MF_ROWS][MF_VECTORS];
     const float *row[MF_ROWS];
     MF_UNROLL for (int r = 0; r < rows; r++) {
         row[r] = a[r];
-        MF_UNROLL for (int v = 0; v < vectors; v++) {
-            const int32_t n = lanes_of(at->columns, v);
-            if (p->adds) sum[r][v] = gathered(c[r] + at->c + v * MF_WIDTH * p->c_column, p->c_column, n);
-            else if (at->start != NULL) sum[r][v] = mf_load(at->start + v * MF_WIDTH);
-            else sum[r][v] = mf_spread(0.0f);
-        }
+        begin_row(vectors, at, c[r], sum[r]);
     }
-    const mf_loops *k = &p->depth;
-    const ptrdiff_t a_step = k->first[2], b_step = k->second[2];
-    const ptrdiff_t b_vector = p->b_column * MF_WIDTH;
     for (int32_t i = 0; i < k->count[0]; i++) {
         for (int32_t j = 0; j < k->count[1]; j++) {
             ptrdiff_t from = i * k->first[0] + j * k->first[1];
             const float *b = at->b + i * k->second[0] + j * k->second[1];
             for (int32_t n = k->count[2]; n > 0; n--) {
                 mf_vector factor[MF_VECTORS];
-                MF_UNROLL for (int v = 0; v < vectors; v++) factor[v] = mf_load(b + v * b_vector);
+                MF_UNROLL for (int v = 0; v < vectors; v++) {
+                    factor[v] = mf_load(b + v * b_vector);
+                }
                 MF_UNROLL for (int r = 0; r < rows; r++) {
                     const mf_vector x = mf_spread(row[r][from]);
-                    MF_UNROLL for (int v = 0; v < vectors; v++)
+                    MF_UNROLL for (int v = 0; v < vectors; v++) {
                         sum[r][v] = mf_multiply_add(x, factor[v], sum[r][v]);
+                    }
                 }
                 from += a_step;
                 b += b_step;
@@ -91,30 +116,29 @@ MF_INLINE void block(const int rows, const int vectors, const block_columns *at,
         }
     }
     MF_UNROLL for (int r = 0; r < rows; r++) {
-        if (r >= used) break;
-        MF_UNROLL for (int v = 0; v < vectors; v++)
-            scattered(held(sum[r][v], &p->hold), c[r] + at->c + v * MF_WIDTH * p->c_column,
-                      p->c_column, lanes_of(at->columns, v));
+        if (r < used) {
+            store_row(vectors, at, c[r], sum[r]);
+        }
     }
 }
 
 typedef void block_function(const block_columns *at, const float *const a[], float *const c[],
                             int used);
 
-#define BLOCK(ROWS, VECTORS)                                                                     \
-    static void block_##ROWS##_##VECTORS(const block_columns *at, const float *const a[],        \
-                                         float *const c[], int used) {                           \
-        block(ROWS, VECTORS, at, a, c, used);                                                    \
+#define BLOCK(ROWS, VECTORS)                                                                       \
+    static void block_##ROWS##_##VECTORS(const block_columns *at, const float *const a[],          \
+                                         float *const c[], int used) {                             \
+        block(ROWS, VECTORS, at, a, c, used);                                                      \
     }
 MF_BLOCKS(BLOCK)
 #undef BLOCK
 
 /* The block for so many vectors, and the rows that it takes. */
 static block_function *block_for(int vectors, bool single, int *rows) {
-#define BLOCK(ROWS, VECTORS)                                                                     \
-    if (vectors == (VECTORS) && ((ROWS) == 1 || !single)) {                                \
-        *rows = (ROWS);                                                                          \
-        return block_##ROWS##_##VECTORS;                                                         \
+#define BLOCK(ROWS, VECTORS)                                                                       \
+    if (vectors == (VECTORS) && ((ROWS) == 1 || !single)) {                                        \
+        *rows = (ROWS);                                                                            \
+        return block_##ROWS##_##VECTORS;                                                           \
     }
     MF_BLOCKS(BLOCK)
 #undef BLOCK
@@ -144,7 +168,9 @@ static void sweep(const block_columns *at, block_function *run, int rows) {
             }
         }
     }
-    if (filled == 0) return;
+    if (filled == 0) {
+        return;
+    }
     for (int r = filled; r < rows; r++) {
         a[r] = a[filled - 1];
         c[r] = c[filled - 1];
@@ -161,12 +187,14 @@ static void product(const mf_product *p) {
         const int32_t left = vectors - done;
         const int32_t blocks = (left + MF_VECTORS - 1) / MF_VECTORS;
         int32_t wide = (left + blocks - 1) / blocks;
-        if (MF_WIDTH == 1 && wide < MF_VECTORS) wide = 1; /* few kinds of blocks: less code */
+        if (MF_WIDTH == 1 && wide < MF_VECTORS) {
+            wide = 1; /* few kinds of blocks: less code */
+        }
         const int32_t column = done * MF_WIDTH;
         const int32_t rest = p->columns - column;
-        const block_columns at = {
-            p, p->b + column * p->b_column, p->start == NULL ? NULL : p->start + column,
-            column * p->c_column, rest < wide * MF_WIDTH ? rest : wide * MF_WIDTH};
+        const block_columns at = {p, p->b + column * p->b_column,
+                                  p->start == NULL ? NULL : p->start + column, column * p->c_column,
+                                  rest < wide * MF_WIDTH ? rest : wide * MF_WIDTH};
         int rows;
         block_function *run = block_for(wide, single, &rows);
         sweep(&at, run, rows);

@@ -30,16 +30,25 @@ static void gate(const mf_hold *h, const float *values, float *gradient, size_t 
 }
 
 static void add(const float *a, const float *b, float *to, size_t n) {
-    for (size_t i = 0; i < n; i++) to[i] = a[i] + b[i] + 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        to[i] = a[i] + b[i] + 0.0f;
+    }
 }
 
 static void multiply(const float *a, const float *b, float *to, size_t n, bool adds) {
-    if (adds)
-        for (size_t i = 0; i < n; i++) to[i] = mf_fma(a[i], b[i], to[i]) + 0.0f;
-    else
-        for (size_t i = 0; i < n; i++) to[i] = a[i] * b[i] + 0.0f;
+    if (adds) {
+        for (size_t i = 0; i < n; i++) {
+            to[i] = mf_fma(a[i], b[i], to[i]) + 0.0f;
+        }
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            to[i] = a[i] * b[i] + 0.0f;
+        }
+    }
 }
 
 static void scale(float factor, float *values, size_t n) {
-    for (size_t i = 0; i < n; i++) values[i] = factor * values[i] + 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        values[i] = factor * values[i] + 0.0f;
+    }
 }
