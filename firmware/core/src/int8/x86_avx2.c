@@ -9,7 +9,7 @@
 
 #define TARGET       __attribute__((target("avx2")))
 #define INLINE       static inline __attribute__((always_inline))
-#define UNROLL       _Pragma("GCC unroll 12")
+#define UNROLL       _Pragma("GCC unroll 8")
 #define V(operation) _mm256_##operation
 #define LANES        8
 #define GROUP        2

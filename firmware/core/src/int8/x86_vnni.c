@@ -7,7 +7,7 @@
 
 #define TARGET       __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 #define INLINE       static inline __attribute__((always_inline))
-#define UNROLL       _Pragma("GCC unroll 12")
+#define UNROLL       _Pragma("GCC unroll 8")
 #define V(operation) _mm512_##operation
 #define set1_epi64x  set1_epi64
 #define LANES        16
