@@ -92,10 +92,15 @@ TARGET static inline vector in_rows(vector codes) {
 /* The first `rows` of four rows, of each the first `left` codes. */
 TARGET static inline void store_rows(int8_t *to, size_t apart, vector codes, int32_t rows,
                                      int32_t left) {
+    const int whole = rows >= 4 && left >= LANES;
+    if (whole && apart == LANES) {
+        store(to, codes);
+        return;
+    }
     const __m128i all[4] = {_mm512_castsi512_si128(codes), _mm512_extracti32x4_epi32(codes, 1),
                             _mm512_extracti32x4_epi32(codes, 2),
                             _mm512_extracti32x4_epi32(codes, 3)};
-    if (rows >= 4 && left >= LANES) { /* without masks, which are slow to store with */
+    if (whole) { /* without masks, which are slow to store with */
         UNROLL for (int r = 0; r < 4; r++, to += apart) {
             _mm_storeu_si128((void *)to, all[r]);
         }
