@@ -36,8 +36,9 @@ static void channel_block(const mf_product *p, int32_t column, const float *cons
             }
         }
     }
+    const vector_hold hold = vectors_of(&p->hold);
     for (int r = 0; r < used; r++) {
-        scattered(held(sum[r], &p->hold), c[r] + column * p->c_column, p->c_column, n);
+        scattered(held(sum[r], &hold), c[r] + column * p->c_column, p->c_column, n);
     }
 }
 

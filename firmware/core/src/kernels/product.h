@@ -3,12 +3,23 @@
 
 #define MF_SPAN (MF_VECTORS * MF_WIDTH)
 
-static inline mf_vector held(mf_vector v, const mf_hold *hold) {
-    v = mf_at_most(mf_at_least(v, mf_spread(hold->low)), mf_spread(hold->high));
-    if (hold->inverse != 0.0f) {
+/* A hold in vectors. */
+typedef struct {
+    mf_vector low, high, grid, inverse;
+    bool rounds;
+} vector_hold;
+
+MF_INLINE vector_hold vectors_of(const mf_hold *hold) {
+    return (vector_hold){mf_spread(hold->low), mf_spread(hold->high), mf_spread(hold->grid),
+                         mf_spread(hold->inverse), hold->inverse != 0.0f};
+}
+
+MF_INLINE mf_vector held(mf_vector v, const vector_hold *hold) {
+    v = mf_at_most(mf_at_least(v, hold->low), hold->high);
+    if (hold->rounds) {
         const mf_vector magic = mf_spread(12582912.0f); /* 1.5 · 2^23: its ulp is 1 */
-        v = mf_multiply(v, mf_spread(hold->inverse));
-        v = mf_multiply(mf_subtract(mf_add(v, magic), magic), mf_spread(hold->grid));
+        v = mf_multiply(v, hold->inverse);
+        v = mf_multiply(mf_subtract(mf_add(v, magic), magic), hold->grid);
     }
     return mf_add(v, mf_spread(0.0f));
 }
@@ -73,12 +84,17 @@ MF_INLINE void begin_row(const int vectors, const block_columns *at, const float
     }
 }
 
-MF_INLINE void store_row(const int vectors, const block_columns *at, float *c,
-                         const mf_vector sum[MF_VECTORS]) {
+MF_INLINE void store_row(const int vectors, const block_columns *at, const vector_hold *hold,
+                         float *c, const mf_vector sum[MF_VECTORS]) {
     const ptrdiff_t step = at->p->c_column;
+    float *to = c + at->c;
     MF_UNROLL for (int v = 0; v < vectors; v++) {
-        const mf_vector value = held(sum[v], &at->p->hold);
-        scattered(value, c + at->c + v * MF_WIDTH * step, step, lanes_of(at->columns, v));
+        const mf_vector value = held(sum[v], hold);
+        if (v < vectors - 1 && step == 1) {
+            mf_store(to + v * MF_WIDTH, value);
+        } else {
+            scattered(value, to + v * MF_WIDTH * step, step, lanes_of(at->columns, v));
+        }
     }
 }
 
@@ -115,9 +131,10 @@ MF_INLINE void block(const int rows, const int vectors, const block_columns *at,
             }
         }
     }
+    const vector_hold hold = vectors_of(&at->p->hold);
     MF_UNROLL for (int r = 0; r < rows; r++) {
         if (r < used) {
-            store_row(vectors, at, c[r], sum[r]);
+            store_row(vectors, at, &hold, c[r], sum[r]);
         }
     }
 }
@@ -133,22 +150,27 @@ typedef void block_function(const block_columns *at, const float *const a[], flo
 MF_BLOCKS(BLOCK)
 #undef BLOCK
 
-/* The block for so many vectors, and the rows that it takes. */
-static block_function *block_for(int vectors, bool single, int *rows) {
+/* The block of so many vectors that suits `left` rows: the smallest that takes them all, else
+ * the largest; and how many rows it takes.  MF_BLOCKS lists the smaller first. */
+static block_function *block_for(int vectors, int32_t left, int *rows) {
+    block_function *found = block_1_1;
+    *rows = 0;
 #define BLOCK(ROWS, VECTORS)                                                                       \
-    if (vectors == (VECTORS) && ((ROWS) == 1 || !single)) {                                        \
+    if (vectors == (VECTORS) && *rows < left) {                                                    \
         *rows = (ROWS);                                                                            \
-        return block_##ROWS##_##VECTORS;                                                           \
+        found = block_##ROWS##_##VECTORS;                                                          \
     }
     MF_BLOCKS(BLOCK)
 #undef BLOCK
-    *rows = 1;
-    return block_1_1;
+    return found;
 }
 
 /* All rows of one block of columns. */
-static void sweep(const block_columns *at, block_function *run, int rows) {
+static void sweep(const block_columns *at, int vectors) {
     const mf_loops *over = &at->p->rows;
+    int rows;
+    block_function *run =
+        block_for(vectors, over->count[0] * over->count[1] * over->count[2], &rows);
     const float *a[MF_ROWS];
     float *c[MF_ROWS];
     int filled = 0;
@@ -171,6 +193,7 @@ static void sweep(const block_columns *at, block_function *run, int rows) {
     if (filled == 0) {
         return;
     }
+    run = block_for(vectors, filled, &rows);
     for (int r = filled; r < rows; r++) {
         a[r] = a[filled - 1];
         c[r] = c[filled - 1];
@@ -180,7 +203,6 @@ static void sweep(const block_columns *at, block_function *run, int rows) {
 
 static void product(const mf_product *p) {
     const int32_t vectors = (p->columns + MF_WIDTH - 1) / MF_WIDTH;
-    const bool single = p->rows.count[0] == 1 && p->rows.count[1] == 1 && p->rows.count[2] == 1;
     int32_t done = 0;
     while (done < vectors) {
         /* Blocks of nearly the same width: 2 + 2 vectors rather than 3 + 1. */
@@ -195,9 +217,7 @@ static void product(const mf_product *p) {
         const block_columns at = {p, p->b + column * p->b_column,
                                   p->start == NULL ? NULL : p->start + column, column * p->c_column,
                                   rest < wide * MF_WIDTH ? rest : wide * MF_WIDTH};
-        int rows;
-        block_function *run = block_for(wide, single, &rows);
-        sweep(&at, run, rows);
+        sweep(&at, (int)wide);
         done += wide;
     }
 }

@@ -11,7 +11,8 @@ typedef __m256 mf_vector;
 #define MF_ROWS    8
 #define MF_VECTORS 3
 /* 12 sums: enough to hide the latency of a multiply-add, and 4 registers are left. */
-#define MF_BLOCKS(BLOCK) BLOCK(4, 3) BLOCK(6, 2) BLOCK(8, 1) BLOCK(1, 3) BLOCK(1, 2) BLOCK(1, 1)
+#define MF_BLOCKS(BLOCK)                                                                           \
+    BLOCK(1, 3) BLOCK(4, 3) BLOCK(1, 2) BLOCK(6, 2) BLOCK(1, 1) BLOCK(4, 1) BLOCK(8, 1)
 
 static inline mf_vector mf_load(const float *from) {
     return _mm256_loadu_ps(from);

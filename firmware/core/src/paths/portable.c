@@ -7,7 +7,7 @@ typedef float mf_vector;
 #define MF_ROWS    4
 #define MF_VECTORS 4
 /* 16 sums, 4 factors and 4 inputs: the registers of a Cortex-M4F. */
-#define MF_BLOCKS(BLOCK) BLOCK(4, 4) BLOCK(4, 1) BLOCK(1, 4) BLOCK(1, 1)
+#define MF_BLOCKS(BLOCK) BLOCK(1, 4) BLOCK(4, 4) BLOCK(1, 1) BLOCK(4, 1)
 
 static inline mf_vector mf_load(const float *from) {
     return *from;

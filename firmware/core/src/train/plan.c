@@ -68,16 +68,25 @@ mf_geometry mf_geometry_of(const mf_train_model *model, const mf_train_step *ste
     return g;
 }
 
+/* Whether vectors over the inputs of a whole row of taps waste much less than vectors over
+ * the inputs of each tap. */
+static bool joins_well(const mf_geometry *g, int32_t width) {
+    const int32_t joined = g->columns.taps * g->in_channels;
+    const int32_t each = (g->in_channels + width - 1) / width * g->columns.taps;
+    return 10 * ((joined + width - 1) / width) < 9 * each;
+}
+
 size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kind) {
     const mf_geometry *g = &step->geometry;
-    if (step->weight_gradient == MF_ABSENT || plan->kernels->width == 1 ||
+    const int32_t width = plan->kernels->width;
+    if (step->weight_gradient == MF_ABSENT || width == 1 ||
         (mf_axis_is_whole(&g->rows) && mf_axis_is_whole(&g->columns)) ||
-        (kind == MF_CONV && g->in_channels > plan->kernels->width / 2)) {
+        (kind == MF_CONV && !joins_well(g, width))) {
         return 0;
     }
-    const int32_t height = g->rows.pad + g->rows.in + mf_axis_pad_behind(&g->rows);
-    const int32_t width = g->columns.pad + g->columns.in + mf_axis_pad_behind(&g->columns);
-    return (size_t)height * (size_t)width * (size_t)g->in_channels;
+    const int32_t rows = g->rows.pad + g->rows.in + mf_axis_pad_behind(&g->rows);
+    const int32_t columns = g->columns.pad + g->columns.in + mf_axis_pad_behind(&g->columns);
+    return (size_t)rows * (size_t)columns * (size_t)g->in_channels;
 }
 
 /* The gradient of a trained tensor: where another layer has the same one, the same. */
