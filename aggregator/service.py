@@ -80,6 +80,8 @@ async def aggregate(
         run = Run(plan, topics, versions, store, loaded, on_round)
 
         async def make(course: Course) -> Made:
+            if not course.evaluates:  # it is made in less time than a thread wakes up
+                return course.make(evaluate)
             return await loop.run_in_executor(executor, course.make, evaluate)
 
         edge = Edge(broker, run, make, lambda: write_models(run_dir, versions, store))

@@ -76,6 +76,13 @@ class FederatedSettings(BaseModel):
         description="Whether devices round activations while they train, as the int8 file does "
         "when it is used.",
     )
+    evaluate_every: int = Field(
+        1,
+        ge=1,
+        le=100_000,
+        description="Rounds from one evaluation to the next; those between have the accuracy of "
+        "the last one.  The last round is always evaluated.",
+    )
     decay: float = Field(
         1.0, gt=0, le=1, description="Factor on the local learning rate after every round."
     )

@@ -6,7 +6,6 @@ the time that a frozen dataclass takes, and fleets are large.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from hashlib import blake2b
@@ -134,21 +133,21 @@ class Device(NamedTuple):
         """When the device wants its next Tick, on the caller's clock; None: not at all."""
         if self.left or not self.online:
             return None
-        return min(self._alarms(), default=None)
-
-    def _alarms(self) -> Iterator[float]:
-        if self.job and self.job.stage is Stage.PULLING:
-            yield self.job.due
-            if self.pull:
-                yield self.pull.retry.at
-        if self.job and self.job.retry:
-            yield self.job.retry.at
-        if self.settle and self.unsettled:
-            yield self.settle.at
-        if self.hello:
-            yield self.hello.at
+        alarms = [retry.at for retry in self._retries() if retry is not None]
+        if self.job is not None and self.job.stage is Stage.PULLING:
+            alarms.append(self.job.due)
         if self.leave_at is not None:
-            yield self.leave_at
+            alarms.append(self.leave_at)
+        return min(alarms, default=None)
+
+    def _retries(self) -> tuple[Retry | None, ...]:
+        job, pull = self.job, self.pull
+        return (
+            pull.retry if pull and job and job.stage is Stage.PULLING else None,
+            job.retry if job else None,
+            self.settle if self.unsettled else None,
+            self.hello,
+        )
 
 
 def nonce_of(device: str, task: Task) -> bytes:

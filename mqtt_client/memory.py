@@ -23,8 +23,9 @@ class MemoryBroker:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._clients: dict[str, MemoryClient] = {}  # by client id, connected ones
-        self._exact: dict[str, dict[MemoryClient, None]] = {}
         self._filters: dict[tuple[str, ...], dict[MemoryClient, None]] = {}
+        self._exact: dict[str, dict[MemoryClient, None]] = {}  # filters without wildcards
+        self._routes: dict[str, tuple[MemoryClient, ...]] = {}  # topics that were looked up
         self._retained: dict[str, bytes] = {}
         self._queue: deque[tuple[MemoryClient, int, str, bytes]] = deque()
         self._delivering = False
@@ -62,6 +63,7 @@ class MemoryBroker:
 
     def leave(self, client: MemoryClient) -> None:
         """Forget a client and its subscriptions."""
+        self._routes.clear()
         del self._clients[client.client_id]
         for topic in client.topics:
             exact = self._exact.get(topic)
@@ -73,6 +75,7 @@ class MemoryBroker:
 
     def subscribe(self, client: MemoryClient, topic: str) -> None:
         """Deliver a topic (filter) from now on, and at once what is retained there."""
+        self._routes.clear()
         levels = tuple(topic.split("/"))
         if "+" in levels or "#" in levels:
             self._filters.setdefault(levels, {})[client] = None
@@ -84,13 +87,16 @@ class MemoryBroker:
             self._queue.append((client, client.life, name, self._retained[name]))
         self._wake()
 
-    def _receivers(self, topic: str) -> dict[MemoryClient, None]:
+    def _receivers(self, topic: str) -> tuple[MemoryClient, ...]:
         """Each once, however many of its filters match."""
-        found = self._exact.get(topic, {})
-        for levels, clients in self._filters.items():
-            if clients and _matches(levels, topic):
-                found = {**found, **clients}
-        return found
+        route = self._routes.get(topic)
+        if route is None:
+            found = dict(self._exact.get(topic, {}))
+            for levels, clients in self._filters.items():
+                if _matches(levels, topic):
+                    found |= clients
+            route = self._routes[topic] = tuple(found)
+        return route
 
     def _wake(self) -> None:
         if self._queue and not self._delivering:
