@@ -123,7 +123,7 @@ def _softmax(site: Site) -> list[Call]:
     scale, _ = coding(site.input())
     if coding(site.output) != (np.float32(1 / 256), LEAST):
         raise ValueError("the output needs a scale of 1/256 and a zero point of -128")
-    columns = site.input().shape[-1]
+    columns = site.input().shape[-1] if site.input().shape else 1
     beta = np.float32(site.options["beta"])
     real = float(beta) * float(scale) * 2.0**26
     if real >= 2**30:  # one code below the largest is nothing already

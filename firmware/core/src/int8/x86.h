@@ -35,7 +35,7 @@ typedef struct {
  * many output channels, lie side by side.  A depthwise block is one vector of the image, and
  * has lanes · group channels in the order in which interleaving the taps leaves them. */
 typedef struct {
-    uint32_t bytes; /* with the arrays; 0: the step has no packed form */
+    uint32_t bytes; /* with the arrays */
     uint32_t words;
     uint32_t blocks;
     uint32_t image_height, image_width;

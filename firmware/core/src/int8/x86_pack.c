@@ -5,7 +5,8 @@
 
 #if defined(__x86_64__)
 
-/* Words along one line of taps; lines of a filter lie `step` numbers apart in the image. */
+/* A filter as so many lines, each of `length` numbers that are neighbours in the image, in so
+ * many words. */
 typedef struct {
     int32_t lines, length, words;
 } filter_lines;
@@ -84,7 +85,7 @@ static uint32_t reach(int32_t input, int32_t pad, int32_t outputs, int32_t strid
     return (uint32_t)(pad + input > windows ? pad + input : windows);
 }
 
-/* How a CONV_2D filter falls into lines of numbers that are neighbours in the image. */
+/* The longest lines that a CONV_2D filter falls into. */
 static filter_lines lines_of(const mf_int8_conv *p, const mf_x86_layer *layer, int32_t group) {
     const mf_window *w = &p->window;
     filter_lines f = {w->kernel_height * w->kernel_width, p->input.channels, 0};
