@@ -21,6 +21,8 @@ MODELS = Path(__file__).parent.parent / "tflite_models"
 SAMPLES, BATCH = 352, 16
 REPEATS = 7
 F32 = NDArray[np.float32]
+SQUARE = np.random.default_rng(1).random((1024, 1024), np.float32)
+BLAS_OPERATIONS = 2.0 * 1024**3
 
 
 def core_bars() -> Outcome:
@@ -104,15 +106,14 @@ def epoch() -> Outcome:
     fit, loop = _keras(graph, x, y)
     work = 2.0 * _macs(file) * SAMPLES
 
-    def train(epochs: int) -> float:
+    def train(epochs: int) -> Callable[[], object]:
         recipe = Recipe(epochs, BATCH, 0.01)
-        return _fastest(lambda: native.train(weights, x, y, recipe, seed=1))
+        return lambda: native.train(weights, x, y, recipe, seed=1)
 
+    whole, nine, keras, compiled, blas = _fastest(train(1), train(9), fit, loop, _blas)
     # `train` also measures the loss before and after, which neither of the others does.
-    whole = train(1)
-    ours = (train(9) - whole) / 8
-    keras, compiled = _fastest(fit, 3), _fastest(loop, 3)
-    peak, rate = _blas_peak(), work / ours
+    ours = (nine - whole) / 8
+    peak, rate = BLAS_OPERATIONS / blas, work / ours
     row: Row = {
         "path": best_path().name,
         "milliseconds": 1e3 * ours,
@@ -132,15 +133,18 @@ def epoch() -> Outcome:
     return Outcome([row], [bar])
 
 
-def _fastest(run: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Seconds of the quickest of several runs, after one that warms up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def _fastest(*runs: Callable[[], object]) -> list[float]:
+    """Seconds that each takes at its quickest.
+
+    They take turns, so that whatever else the machine does slows all of them.
+    """
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(REPEATS):
+        for run, found in zip(runs, times, strict=True):
+            start = time.perf_counter()
+            run()
+            found.append(time.perf_counter() - start)
+    return [min(found) for found in times]
 
 
 def _macs(file: Path) -> int:
@@ -155,13 +159,12 @@ def _macs(file: Path) -> int:
     return 3 * sum(forward) - forward[0]
 
 
-def _blas_peak() -> float:
-    """Operations a second of NumPy's float32 matrix product on one thread."""
+def _blas() -> object:
+    """NumPy's product of two large float32 matrices on one thread."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    a, b = (np.random.default_rng(i).random((1024, 1024), np.float32) for i in (1, 2))
     with threadpool_limits(1, "blas"):
-        return 2.0 * 1024**3 / _fastest(lambda: a @ b)
+        return SQUARE @ SQUARE
 
 
 def _keras(

@@ -20,7 +20,7 @@
 
 /* Constant bounds: the loop becomes straight code, and its sums stay in registers. */
 #if defined(__clang__)
-#define MF_UNROLL _Pragma("unroll")
+#define MF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define MF_UNROLL _Pragma("GCC unroll 8")
 #else

@@ -13,8 +13,7 @@ typedef float32x4_t mf_vector;
 /* 24 sums of 32 registers. */
 #define MF_BLOCKS(BLOCK)                                                                           \
     BLOCK(1, 3)                                                                                    \
-    BLOCK(4, 3) BLOCK(8, 3) BLOCK(1, 2) BLOCK(4, 2) BLOCK(8, 2) BLOCK(1, 1) BLOCK(4, 1)            \
-        BLOCK(8, 1)
+    BLOCK(4, 3) BLOCK(8, 3) BLOCK(1, 2) BLOCK(4, 2) BLOCK(8, 2) BLOCK(1, 1) BLOCK(4, 1) BLOCK(8, 1)
 
 static inline mf_vector mf_load(const float *from) {
     return vld1q_f32(from);
