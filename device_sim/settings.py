@@ -13,7 +13,16 @@ class FleetSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     processes: int = Field(
-        0, ge=0, le=64, description="processes that share the devices; 0: one per core, at most 2"
+        0,
+        ge=0,
+        le=64,
+        description="processes that share the devices; 0: one per core, at most 2 (ray: one for "
+        "each processor of the cluster)",
+    )
+    engine: Literal["process", "ray"] = Field(
+        "process",
+        description="process: processes of this machine. ray: actors on a Ray cluster, which needs "
+        "microfed[ray] (docs/scaling.md)",
     )
     transport: Literal["mqtt", "gateway", "memory"] = Field(
         "mqtt",
