@@ -55,7 +55,13 @@ class FederatedSettings(BaseModel):
     )
     epochs: int = Field(1, ge=1, le=1000, description="Passes over a device's data per round.")
     batch: int = Field(16, ge=1, le=65_536, description="Samples in one local step.")
-    learning_rate: float = Field(0.05, gt=0, le=100, description="Local learning rate.")
+    learning_rate: float = Field(
+        0.01,
+        gt=0,
+        le=100,
+        description="Local learning rate.  Too low only costs rounds; too high, and the first "
+        "round forgets what the model knew.",
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="Local momentum.")
     weight_decay: float = Field(0.0, ge=0, le=1, description="Local L2 weight decay.")
     proximal: float = Field(
