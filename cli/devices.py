@@ -65,7 +65,12 @@ def command(
         )
     devices = range(first, last)
     endpoint = endpoint_of(broker_url, experiment.broker)
-    tally = asyncio.run(simulation(experiment, shares, endpoint, devices))
+    if experiment.fleet.engine == "ray":
+        from device_sim.cluster import run_on_ray
+
+        tally = run_on_ray(**_fleet(experiment, shares, devices), broker=endpoint)
+    else:
+        tally = asyncio.run(simulation(experiment, shares, endpoint, devices))
     if tally_path is not None:
         tally.write(tally_path)
     out.line(
@@ -91,19 +96,27 @@ def simulation(
     experiment: Experiment, shares: Shares, broker: Broker, which: range
 ) -> Coroutine[Any, Any, FleetTally]:
     """Some devices of an experiment, as `device_sim.fleet` has them."""
+    from device_sim.fleet import run_fleet
+
+    alone = experiment.fleet.transport == "memory"
+    threads = max(1, (os.cpu_count() or 1) // (1 if alone else processes_of(experiment)))
+    return run_fleet(**_fleet(experiment, shares, which), broker=broker, threads=threads)
+
+
+def _fleet(experiment: Experiment, shares: Shares, which: range) -> dict[str, Any]:
+    """What a fleet is told wherever it runs."""
     from cli.shares import device_id
-    from device_sim.fleet import Shard, run_fleet
+    from device_sim.shard import Shard
     from device_sim.trainers import fastest_trainer
 
     x, y, clients = shares.dataset.x, shares.dataset.y, shares.split.clients
-    alone = experiment.fleet.transport == "memory"
-    return run_fleet(
-        broker=broker,
-        fleet=experiment.name,
-        devices={device_id(index): Shard(x[clients[index]], y[clients[index]]) for index in which},
-        settings=experiment.fleet,
-        seed=experiment.seed,
-        wire=experiment.wire,
-        trainer=fastest_trainer,
-        threads=max(1, (os.cpu_count() or 1) // (1 if alone else processes_of(experiment))),
-    )
+    return {
+        "fleet": experiment.name,
+        "devices": {
+            device_id(index): Shard(x[clients[index]], y[clients[index]]) for index in which
+        },
+        "settings": experiment.fleet,
+        "seed": experiment.seed,
+        "wire": experiment.wire,
+        "trainer": fastest_trainer,
+    }

@@ -33,12 +33,27 @@ def devices(rng):
     }
 
 
+def aggregation(folder, fleet, devices, broker):
+    """The aggregator of the run."""
+    return aggregate(
+        broker=broker,
+        fleet=fleet,
+        base=BASE,
+        run_dir=folder,
+        settings=FederatedSettings(rounds=ROUNDS, cohort=0.5, epochs=1, batch=4),
+        wire=WireSettings(),
+        expected=len(devices),
+        seed=1,
+        evaluate=lambda file: zlib.crc32(file) / 2**32,
+        on_round=lambda record: None,
+    )
+
+
 def teach(folder, fleet, devices, broker=None, **settings):
     """A whole run in this process: what the devices counted, and the run's record."""
 
     async def run():
         where = broker or MemoryBroker()
-        federated = FederatedSettings(rounds=ROUNDS, cohort=0.5, epochs=1, batch=4)
         tally, finished = await asyncio.gather(
             run_fleet(
                 broker=where,
@@ -49,18 +64,7 @@ def teach(folder, fleet, devices, broker=None, **settings):
                 wire=WireSettings(),
                 trainer=fastest_trainer,
             ),
-            aggregate(
-                broker=where,
-                fleet=fleet,
-                base=BASE,
-                run_dir=folder,
-                settings=federated,
-                wire=WireSettings(),
-                expected=len(devices),
-                seed=1,
-                evaluate=lambda file: zlib.crc32(file) / 2**32,
-                on_round=lambda record: None,
-            ),
+            aggregation(folder, fleet, devices, where),
         )
         assert finished
         return tally
