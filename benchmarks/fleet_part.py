@@ -57,6 +57,32 @@ class Plan:
         return json.dumps(asdict(replace(self, **changed)))
 
 
+class Memory:
+    """What the process took since `begin`, at most; 0 where Linux' /proc is not there."""
+
+    def __init__(self) -> None:
+        self._before = 0
+
+    def begin(self) -> None:
+        """Forget the peak so far."""
+        if STATUS.exists():
+            (STATUS.parent / "clear_refs").write_text("5")
+            self._before = _status("VmRSS")
+
+    def taken(self) -> int:
+        """Bytes."""
+        return _status("VmHWM") - self._before if STATUS.exists() else 0
+
+
+def _status(key: str) -> int:
+    (line,) = [line for line in STATUS.read_text().splitlines() if line.startswith(key)]
+    return int(line.split()[1]) * 1024
+
+
+STATUS = Path("/proc/self/status")
+MEMORY = Memory()
+
+
 class Clock:
     """Notes when rounds end."""
 
@@ -108,10 +134,12 @@ async def _aggregate(plan: Plan, broker: Broker, clock: Clock) -> None:
 
 
 async def _devices(plan: Plan, broker: Broker) -> FleetTally:
+    shards = softmax.shards(plan.clients)
+    MEMORY.begin()
     return await run_fleet(
         broker=broker,
         fleet=FLEET,
-        devices=softmax.shards(plan.clients),
+        devices=shards,
         settings=FleetSettings.model_validate({"transport": plan.transport}),
         seed=1,
         wire=plan.wire,
@@ -144,6 +172,7 @@ def main(plan: Plan) -> dict[str, Any]:
         result |= clock.result() | {"model": sha256(model).hexdigest()[:16]}
     if tally is not None:
         result |= {"heard": tally.accepted, "bytes": tally.bytes_up + tally.bytes_down}
+        result["bytes_per_device"] = MEMORY.taken() // plan.clients
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return result | {f"memory_{plan.role}": memory}
 
