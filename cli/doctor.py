@@ -66,6 +66,7 @@ def _findings() -> Iterator[Finding]:
     for name, cost in PROGRAMS.items():
         where = shutil.which(name) or shutil.which(name, path=SYSTEM_PATH) or ""
         yield Finding(name, where, cost)
+    yield Finding("C core", _core(), "devices train in NumPy, slower: make -C firmware/core")
     yield _folder("MICROFED_DATA", "no data sets but digits and npz: files")
     yield _folder("MICROFED_MODELS", "the public models are not measured")
     # The folders are import packages; another distribution may claim the same names.
@@ -79,6 +80,16 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def _core() -> str:
+    from core.library import NoCoreError, library, location
+
+    try:
+        library()
+    except NoCoreError:
+        return ""
+    return str(location())
 
 
 def _folder(variable: str, cost: str) -> Finding:

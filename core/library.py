@@ -20,14 +20,18 @@ class NoCoreError(RuntimeError):
         )
 
 
+def location() -> Path:
+    """Where the library is, or would be; MICROFED_CORE names another build of it."""
+    return Path(os.environ.get("MICROFED_CORE") or LIBRARY)
+
+
 @cache
 def library() -> ctypes.CDLL:
     """The core, loaded once; ctypes releases the GIL for as long as one of its calls runs.
 
-    MICROFED_CORE names another build of it, such as the one with sanitizers.
     Raises NoCoreError.
     """
-    path = Path(os.environ.get("MICROFED_CORE") or LIBRARY)
+    path = location()
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
-from core.train import Kind, Model, Shape, Step, Tensor, Window
+from core.train import Kind, Loss, Model, Shape, Step, Tensor, Window
 from device_sim.twin import program as twin
 from device_sim.twin import window as geometry
 from device_sim.twin.conv import Conv2D
 from device_sim.twin.dense import Dense
 from device_sim.twin.depthwise import DepthwiseConv2D
+from device_sim.twin.join import Place
 from device_sim.twin.op import Op
 from device_sim.twin.pool import AveragePool, MaxPool, Mean
-from device_sim.twin.simple import Add
+from device_sim.twin.simple import Add, Mul, Reshape
+from tflite_models.errors import ModelError
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
+
+Axes = tuple[int, int, int]  # height, width, channels
 
 KINDS: dict[type[Op], Kind] = {
     Conv2D: Kind.CONV,
@@ -24,37 +29,62 @@ KINDS: dict[type[Op], Kind] = {
     Mean: Kind.AVERAGE_POOL,
     MaxPool: Kind.MAX_POOL,
     Add: Kind.ADD,
+    Mul: Kind.MUL,
+    Reshape: Kind.COPY,
 }
 
 
-def lower(graph: Graph, layout: Layout, program: twin.Program) -> Model:
+def lower(graph: Graph, layout: Layout, program: twin.Program, loss: Loss) -> Model:
     """The core's model of a program; its tensors have the graph's numbers."""
     held = {program.input: program.clamp} | {s.output: s.clamp for s in program.steps}
-    tensors = [
-        _tensor(graph.tensors[i].shape[1:], held.get(i, twin.Range()))
-        for i in range(len(graph.tensors))
-    ]
+    shapes = [_shape(tensor.shape[1:]) for tensor in graph.tensors]
     starts = [slot.start for slot in layout.slots]
-    steps = [_step(step, starts) for step in program.steps]
-    return Model(tensors, steps, layout.size, (program.input, program.output))
+    steps: list[Step] = []
+    for step in program.steps:
+        if isinstance(step.op, Dense):
+            outputs = layout.slots[step.params[0]].shape[0]
+            shapes[step.output] = _rows(shapes[step.output], outputs)
+        steps += _steps(step, starts)
+    tensors = [_tensor(shape, held.get(i, twin.Range())) for i, shape in enumerate(shapes)]
+    return Model(tensors, steps, layout.size, (program.input, program.output), loss)
 
 
-def _tensor(shape: tuple[int, ...], held: twin.Range) -> Tensor:
-    """Constants have no part in the core's steps: any shape will do for theirs."""
-    padded = (1, 1, 1, *shape)[-3:] if len(shape) <= 3 else (1, 1, 1)
-    return Tensor(Shape(*(max(n, 1) for n in padded)), held.low, held.high, held.step)
+def _shape(sample: tuple[int, ...]) -> Axes:
+    """Height, width and channels; of constants, which the core never sees, anything positive."""
+    height, width, channels = (1, 1, 1, *sample)[-3:]
+    return max(height * prod(sample[:-3]), 1), max(width, 1), max(channels, 1)
 
 
-def _step(step: twin.Step, starts: Sequence[int]) -> Step:
+def _rows(shape: Axes, outputs: int) -> Axes:
+    """The shape as rows of a dense layer's outputs."""
+    return shape if shape[2] == outputs else (1, prod(shape) // outputs, outputs)
+
+
+def _tensor(shape: Axes, held: twin.Range) -> Tensor:
+    return Tensor(Shape(*shape), held.low, held.high, held.step)
+
+
+def _steps(step: twin.Step, starts: Sequence[int]) -> list[Step]:
+    """One step, or one for each activation that is joined with others."""
+    if isinstance(step.op, Place):
+        return [
+            _place(tensor, step.output, corner)
+            for tensor, corner in zip(step.inputs, step.op.corners, strict=True)
+        ]
     inputs = (*step.inputs, 0)[:2]
     weight, bias = (*(starts[slot] for slot in step.params), -1, -1)[:2]
-    kind = KINDS.get(type(step.op), Kind.COPY)
-    made = Step(kind, inputs, step.output, weight, bias)
+    made = Step(KINDS[type(step.op)], inputs, step.output, weight, bias)
     if isinstance(step.op, Mean):
         made.window = Window(step.op.height, step.op.width, 1, 1, 1, 1, 0, 0)
     elif isinstance(step.op, Conv2D | DepthwiseConv2D | AveragePool | MaxPool):
         made.window = _window(step.op.window)
-    return made
+    return [made]
+
+
+def _place(tensor: int, output: int, corner: tuple[int, ...]) -> Step:
+    if any(corner[:-3]):
+        raise ModelError(f"tensor {output}", "joined along an axis before height: not in the core")
+    return Step(Kind.PLACE, (tensor, 0), output, -1, -1, Window(), (0, 0, 0, *corner)[-3:])
 
 
 def _window(w: geometry.Window) -> Window:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 
 from device_sim.twin.conv import Conv2D
 from device_sim.twin.dense import Dense
 from device_sim.twin.depthwise import DepthwiseConv2D
+from device_sim.twin.join import Place
 from device_sim.twin.op import Op
 from device_sim.twin.pool import AveragePool, MaxPool, Mean
-from device_sim.twin.simple import Add, Reshape
+from device_sim.twin.simple import Add, Mul, Reshape
 from device_sim.twin.window import Window, window
 from tflite_models.errors import UnsupportedModel
 from tflite_models.graph import Graph, Operator, unsupported
@@ -134,11 +136,36 @@ def _mean(site: Site) -> Built:
     return Mean(height, width, keep), site.operator.inputs[:1], ()
 
 
-def _add(site: Site) -> Built:
+def _pair(site: Site) -> Built:
     if site.input(0) != site.input(1):
         raise site.refuse(f"shapes {site.input(0)} and {site.input(1)}: they must be equal")
     site.expect(site.input(0))
-    return Add(), site.operator.inputs, ()
+    return (Add() if site.operator.name == "ADD" else Mul()), site.operator.inputs, ()
+
+
+def _concatenation(site: Site) -> Built:
+    shapes = [site.input(place) for place in range(len(site.operator.inputs))]
+    rank = len(shapes[0])
+    axis = _whole(site.operator.options["axis"]) % (rank + 1) - 1  # within a sample
+    rest = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
+    if axis < 0 or len(rest) != 1 or {len(shape) for shape in shapes} != {rank}:
+        raise site.refuse(f"shapes {shapes} along axis {axis + 1}")
+    *starts, end = accumulate((shape[axis] for shape in shapes), initial=0)
+    corners = tuple((*(0,) * axis, start, *(0,) * (rank - axis - 1)) for start in starts)
+    site.expect((*shapes[0][:axis], end, *shapes[0][axis + 1 :]))
+    return Place(site.output(), corners), site.operator.inputs, ()
+
+
+def _pad(site: Site) -> Built:
+    shape, amounts = site.input(0), site.graph.tensors[site.operator.inputs[1]].data
+    if amounts is None or amounts.shape != (len(shape) + 1, 2) or amounts.min() < 0:
+        raise site.refuse("padding that is no constant pair of numbers ≥ 0 for each axis")
+    batch, *axes = amounts.tolist()
+    if any(batch):
+        raise site.refuse(f"padding {batch} of the batch: none is allowed")
+    site.expect(tuple(n + before + behind for n, (before, behind) in zip(shape, axes, strict=True)))
+    corner = tuple(before for before, _ in axes)
+    return Place(site.output(), (corner,)), site.operator.inputs[:1], ()
 
 
 def _reshape(site: Site) -> Built:
@@ -159,7 +186,10 @@ BUILDERS: Mapping[str, Callable[[Site], Built]] = {
     "AVERAGE_POOL_2D": _pool,
     "MAX_POOL_2D": _pool,
     "MEAN": _mean,
-    "ADD": _add,
+    "ADD": _pair,
+    "MUL": _pair,
+    "CONCATENATION": _concatenation,
+    "PAD": _pad,
     "RESHAPE": _reshape,
     "RELU": _same,
     "RELU6": _same,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from device_sim.trainer import F32, Labels
 from device_sim.twin.program import Program
+from tflite_models.errors import ModelError
 from tflite_models.parameters import Layout
 
 
@@ -19,9 +22,19 @@ def check_inputs(program: Program, layout: Layout, weights: F32, x: F32) -> None
         raise ValueError(f"x: {x.dtype} {x.shape}, allowed is float32 {allowed}")
 
 
-def check_labels(program: Program, y: Labels, samples: int) -> None:
-    """Raise ValueError unless y holds a class for each sample, and there is a sample."""
+def check_labels(y: Labels, samples: int, classes: int) -> None:
+    """Raise ValueError unless y holds a class for each sample, and there is a sample.
+
+    With 0 classes any number will do.
+    """
     if y.shape != (samples,) or samples == 0 or y.dtype.kind not in "iu":
         raise ValueError(f"y: {y.dtype} {y.shape}, allowed is a whole number a sample, n ≥ 1")
-    if y.min() < 0 or y.max() >= program.classes:
-        raise ValueError(f"y: {y.min()} … {y.max()}, allowed is 0 … {program.classes - 1}")
+    if classes and (y.min() < 0 or y.max() >= classes):
+        raise ValueError(f"y: {y.min()} … {y.max()}, allowed is 0 … {classes - 1}")
+
+
+def check_loss(program: Program, *, reconstructs: bool) -> None:
+    """Raise ModelError for an autoencoder whose output has not the size of its input."""
+    if reconstructs and prod(program.sample) != program.classes:
+        what = f"{program.classes} outputs for {prod(program.sample)} inputs: no autoencoder"
+        raise ModelError("graph", what)

@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy, taken together from the logits."""
+"""What training makes small: cross-entropy for classes, squared error for autoencoders."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def cross_entropy(logits: Array, y: NDArray[np.integer]) -> tuple[float, Array]:
     grad /= total
     grad[rows, y] -= 1.0
     return float(loss.sum(dtype=np.float64)), grad
+
+
+def squared_error(outputs: Array, wanted: Array) -> tuple[float, Array]:
+    """The sum over the samples of the mean of (output − wanted)²; its gradient by the outputs."""
+    difference = outputs - wanted.reshape(outputs.shape)
+    loss = np.square(difference).mean(axis=1)
+    return float(loss.sum(dtype=np.float64)), difference * (2.0 / outputs.shape[1])

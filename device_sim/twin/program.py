@@ -15,7 +15,7 @@ from tflite_models.parameters import Layout
 
 EDGES = ("QUANTIZE", "DEQUANTIZE")
 AVERAGING = ("AVERAGE_POOL_2D", "MEAN")
-INSIDE_THEIR_INPUT = ("RESHAPE", "MAX_POOL_2D", *AVERAGING, *EDGES)
+INSIDE_THEIR_INPUT = ("RESHAPE", "PAD", "MAX_POOL_2D", *AVERAGING, *EDGES)
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,12 @@ def forward(
     moved to the nearest value that the tensor can represent (Jacob et al. 2018,
     arXiv:1712.05877, section 3); the gradient passes as if it had not been.
     """
-    values = {program.input: _held(x.copy(), program.clamp, rounded=rounded)}
+    values = {program.input: held(x.copy(), program.clamp, rounded=rounded)}
     passes = []
     for step in program.steps:
         used = tuple(params[slot] for slot in step.params)
         output, saved = step.op.forward(used, tuple(values[i] for i in step.inputs))
-        values[step.output] = _held(output, step.clamp, rounded=rounded)
+        values[step.output] = held(output, step.clamp, rounded=rounded)
         passes.append(Pass(step, used, output, saved))
     return values[program.output].reshape(len(x), -1), tuple(passes)
 
@@ -58,7 +58,7 @@ def backward(program: Program, passes: tuple[Pass, ...], grad: Array, by_params:
             grads[tensor] = grads[tensor] + part if tensor in grads else part
 
 
-def _held(values: Array, clamp: Range, *, rounded: bool) -> Array:
+def held(values: Array, clamp: Range, *, rounded: bool) -> Array:
     """The same array, its values moved into the range and, if asked, onto its grid."""
     if clamp.bounded:
         values.clip(clamp.low, clamp.high, out=values)

@@ -1,4 +1,4 @@
-"""Operators without geometry: ADD, RESHAPE, and those that are the identity in float."""
+"""Operators without geometry: ADD, MUL, RESHAPE, and those that are the identity in float."""
 
 from __future__ import annotations
 
@@ -20,6 +20,20 @@ class Add:
         """The gradient, twice."""
         del saved
         return (grad, grad), ()
+
+
+@dataclass(frozen=True)
+class Mul:
+    """The product, value by value, of two activations of one shape."""
+
+    def forward(self, params: Arrays, inputs: Arrays) -> tuple[Array, Saved]:
+        """A · b."""
+        del params
+        return inputs[0] * inputs[1], inputs
+
+    def backward(self, saved: Saved, grad: Array) -> tuple[Arrays, Arrays]:
+        """Each gets the gradient times the other."""
+        return (grad * saved[1], grad * saved[0]), ()
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import numpy as np
 
 from device_sim.trainer import F32, DivergedError, Labels, Trained
 from device_sim.twin.augment import rotated
-from device_sim.twin.checks import check_inputs, check_labels
-from device_sim.twin.loss import cross_entropy
+from device_sim.twin.checks import check_inputs, check_labels, check_loss
+from device_sim.twin.loss import cross_entropy, squared_error
 from device_sim.twin.op import Array, Arrays
 from device_sim.twin.program import compile_graph
 from device_sim.twin.random import Indices, Random
-from device_sim.twin.run import backward, forward
+from device_sim.twin.run import backward, forward, held
 from device_sim.twin.sgd import Rule, descend
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
@@ -29,9 +29,15 @@ EVALUATED = 32  # samples at a time without training: more would fall out of the
 class Twin:
     """A Trainer for one graph.  Keeps no state between calls: threads may share it."""
 
-    def __init__(self, graph: Graph, layout: Layout) -> None:
-        """Raise UnsupportedModel where the graph has what cannot be trained."""
+    def __init__(self, graph: Graph, layout: Layout, *, reconstructs: bool = False) -> None:
+        """Raise UnsupportedModel where the graph has what cannot be trained.
+
+        `reconstructs`: an autoencoder, whose output is to equal its input; labels have
+        no meaning then.
+        """
         self.program = compile_graph(graph, layout)
+        check_loss(self.program, reconstructs=reconstructs)
+        self._reconstructs = reconstructs
         self.layout = layout
         self._pruned = np.flatnonzero(~layout.mask)
         self._decayed = np.ones(layout.size, np.float32)
@@ -51,7 +57,7 @@ class Twin:
     def train(self, weights: F32, x: F32, y: Labels, recipe: Recipe, seed: int) -> Trained:
         """Train a copy of the weights as `sgd` says."""
         check_inputs(self.program, self.layout, weights, x)
-        check_labels(self.program, y, len(x))
+        check_labels(y, len(x), 0 if self._reconstructs else self.program.classes)
         received = weights.copy()
         received[self._pruned] = 0.0
         rule = Rule(recipe, received, self._pruned, self._decayed)
@@ -75,19 +81,27 @@ class Twin:
     def loss_and_gradient(
         self, weights: Array, x: Array, y: Labels, *, rounded: bool = False
     ) -> tuple[float, Array]:
-        """The mean cross-entropy and its gradient by all weights (size,), pruned ones too.
+        """The mean loss and its gradient by all weights (size,), pruned ones too.
 
         `rounded`: activations are those of the int8 file, as `run.forward` says.
         """
         grad = np.zeros_like(weights)
         logits, passes = forward(self.program, self._params(weights), x, rounded=rounded)
-        loss, by_logits = cross_entropy(logits, y)
+        loss, by_logits = self._losses(logits, x, y, rounded=rounded)
         by_logits /= len(x)
         backward(self.program, passes, by_logits, self._params(grad))
         return loss / len(x), grad
 
     def _loss(self, weights: F32, x: F32, y: Labels) -> float:
-        return cross_entropy(self.predict(weights, x), y)[0] / len(x)
+        return self._losses(self.predict(weights, x), x, y)[0] / len(x)
+
+    def _losses(
+        self, outputs: Array, x: Array, y: Labels, *, rounded: bool = False
+    ) -> tuple[float, Array]:
+        """The sum over the samples, and its gradient by the outputs."""
+        if not self._reconstructs:
+            return cross_entropy(outputs, y)
+        return squared_error(outputs, held(x.copy(), self.program.clamp, rounded=rounded))
 
     def _params(self, vector: Array) -> Arrays:
         """The flat vector as views, one for each slot."""

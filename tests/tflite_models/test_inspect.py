@@ -93,19 +93,16 @@ def test_a_residual_keeps_its_tensor_alive(fixture_file):
     assert memory.bound == 3 * (9 * 7 * 4)
 
 
-@pytest.mark.parametrize("repeat", range(2))
-def test_a_fresh_process_summarises_in_under_0_4_s_of_cpu(public_file, repeat, tmp_path):
+def test_a_summary_is_made_without_any_heavy_library(public_file, tmp_path):
+    """They take seconds to import; `microfed bench slice --only start` has the CPU time."""
     path = tmp_path / "model.tflite"
     path.write_bytes(public_file("kws_ref_model"))
     code = (
         "import sys; from pathlib import Path; from tflite_models.inspect import summarize;"
         "summarize(Path(sys.argv[1]).read_bytes());"
-        "import time; print(time.process_time(), 'tensorflow' in sys.modules)"
+        "print(*sorted({'tensorflow', 'sklearn', 'matplotlib', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
     )
-    seconds, tensorflow = done.stdout.split()
-    assert tensorflow == "False"
-    if repeat:  # the first may compile bytecode
-        assert float(seconds) < 0.4
+    assert done.stdout == "\n"
