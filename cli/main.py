@@ -22,6 +22,8 @@ COMMANDS = {
     "aggregate": "Run the aggregator of an experiment against a broker.",
     "devices": "Run simulated devices of an experiment against a broker.",
     "inspect": "Say what is in a .tflite file, and whether it fits a board.",
+    "compile": "Turn an int8 .tflite into C99 for a microcontroller.",
+    "flash": "Build a model for a board, put it there, and test it.",
     "report": "Write the HTML report of a run.",
     "new": "Write a commented configuration to start from.",
     "doctor": "Say what is installed, what is missing, and what that costs.",

@@ -21,6 +21,8 @@ class Compiled:
     files: dict[str, str]
     network: Network
     plan: Plan
+    weight_bytes: int  # as the model has them
+    constant_bytes: int  # biases, multipliers, tables
 
 
 def compile_model(file: bytes, name: str) -> Compiled:
@@ -35,4 +37,5 @@ def compile_model(file: bytes, name: str) -> Compiled:
     scratch = {name: p.scratch for name, p in prepared.items() if p is not None}
     plan = Planner(network, scratch).plan()
     writer = Writer(prefix, network, prepared, plan)
-    return Compiled(prefix, writer.files(f"{name}, compiled by microfed."), network, plan)
+    about = f"{name}, compiled by microfed."
+    return Compiled(prefix, writer.files(about), network, plan, *writer.constant_bytes(dsp=False))

@@ -1,0 +1,79 @@
+"""`microfed compile`: from a .tflite to C99."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.output import Output, reports_errors, size
+
+# Each is a function of firmware.exports; tflm is the array that TensorFlow Lite Micro reads.
+EXPORTS = ("plain", "arduino", "platformio", "zephyr", "esp-idf", "cmake", "tflm")
+
+
+@click.command(epilog="Example: microfed compile tflite_models/har/model.tflite --out har-c")
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    "out_folder",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder to write to.",
+)
+@click.option("--name", help="Prefix of the functions.  [default: after the file]")
+@click.option(
+    "--export",
+    "kind",
+    type=click.Choice(EXPORTS),
+    default="plain",
+    show_default=True,
+    help="What the folder is: C files, or what another tool opens.",
+)
+@reports_errors
+def command(model: Path, out_folder: Path, name: str | None, kind: str, out: Output) -> None:
+    """Compile an int8 MODEL to C99 that computes, byte for byte, what TFLM computes."""
+    from firmware.compiler.compile import compile_model
+    from firmware.compiler.names import identifier
+    from firmware.exports import EXPORTS as FOLDERS
+    from firmware.exports import model_data, sources
+    from tflite_models.errors import ModelError
+    from tflite_models.graph import read_graph
+
+    file = model.read_bytes()
+    name = name or (model.parent.name if model.stem == "model" else model.stem)
+    try:
+        if kind == "tflm":
+            files = model_data(file, read_graph(file), identifier(name))
+            _write(out_folder, files)
+            out.line(f"{out_folder}: {', '.join(files)}")
+            out.result({"files": sorted(files)})
+            return
+        compiled = compile_model(file, name)
+    except ModelError as error:
+        raise ModelError(str(model), f"{error.where}: {error.what}") from error
+    files = sources(compiled) if kind == "plain" else FOLDERS[kind](compiled)
+    _write(out_folder, files)
+    plan = compiled.plan
+    out.line(
+        f"{out_folder}: {len(compiled.network.layers)} layers, {size(compiled.weight_bytes)} of "
+        f"weights, {size(compiled.constant_bytes)} of other constants, {size(plan.size)} of RAM "
+        f"(no plan needs less than {size(plan.bound)})"
+    )
+    out.result(
+        {
+            "name": compiled.name,
+            "bytes_weights": compiled.weight_bytes,
+            "bytes_constants": compiled.constant_bytes,
+            "bytes_ram": plan.size,
+            "bytes_ram_bound": plan.bound,
+            "layers": [layer.name for layer in compiled.network.layers],
+            "files": sorted(files),
+        }
+    )
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
