@@ -45,7 +45,7 @@ def command(model: Path, out_folder: Path, name: str | None, kind: str, out: Out
     try:
         if kind == "tflm":
             files = model_data(file, read_graph(file), identifier(name))
-            _write(out_folder, files)
+            write(out_folder, files)
             out.line(f"{out_folder}: {', '.join(files)}")
             out.result({"files": sorted(files)})
             return
@@ -53,7 +53,7 @@ def command(model: Path, out_folder: Path, name: str | None, kind: str, out: Out
     except ModelError as error:
         raise ModelError(str(model), f"{error.where}: {error.what}") from error
     files = sources(compiled) if kind == "plain" else FOLDERS[kind](compiled)
-    _write(out_folder, files)
+    write(out_folder, files)
     plan = compiled.plan
     out.line(
         f"{out_folder}: {len(compiled.network.layers)} layers, {size(compiled.weight_bytes)} of "
@@ -73,7 +73,8 @@ def command(model: Path, out_folder: Path, name: str | None, kind: str, out: Out
     )
 
 
-def _write(folder: Path, files: dict[str, str]) -> None:
+def write(folder: Path, files: dict[str, str]) -> None:
+    """Write files by their paths below a folder."""
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)

@@ -35,6 +35,9 @@ BY_ERROR = {
     "pipeline.errors.ModelRefusedError": Exit.CONFIG,
     "pipeline.errors.BudgetError": Exit.BUDGET,
     "pipeline.errors.BuildError": Exit.MODEL,
+    "firmware.qemu.NoToolError": Exit.MISSING,
+    "firmware.flash.MissingToolError": Exit.MISSING,
+    "firmware.qemu.FirmwareError": Exit.FAILED,
     "aggregator.errors.AggregatorError": Exit.FAILED,
 }
 

@@ -25,8 +25,28 @@ class Tested:
     inputs: int
     differing: int  # bytes of output
     instructions: int  # of one inference
-    stack: int  # bytes, main and its arrays of numbers included
+    stack: int  # bytes, from main down
     image: Image
+
+    @property
+    def flash(self) -> int:
+        """Bytes of model, kernels and start-up, without the recorded inputs and outputs."""
+        return self.image.flash - self._size("selftest.o", ".text", ".data")
+
+    @property
+    def ram(self) -> int:
+        """Bytes of RAM without the stack."""
+        return self.image.ram
+
+    @property
+    def code(self) -> int:
+        """Bytes of flash that are neither weights.c nor start-up nor self-test."""
+        others = ("weights.o", "startup.o", "uart_cmsdk.o", "uart_stm32.o")
+        return self.flash - sum(self._size(name, ".text", ".data") for name in others)
+
+    def _size(self, file: str, *sections: str) -> int:
+        sizes = self.image.sections.items()
+        return sum(n for (s, f), n in sizes if s in sections and f.endswith(file))
 
 
 def kernel_sources() -> list[Path]:
