@@ -6,6 +6,10 @@
 w[c] + 256·w[c + 1] each.  Words run over k, then over pairs of outputs; of a fully connected
 layer three pairs lie side by side.  k is filled up with zeros to a multiple of four, in the
 order 0, 2, 1, 3, 4, 6, … where kernels take inputs apart by words, else as it is.
+
+"sparse": for every path.  Each output is a list of 16-bit words: how many there are, then how
+many k to go on from the one before in the low byte and the code there in the high byte; a word
+with the code 0 bridges more than 255.
 """
 
 from __future__ import annotations
@@ -38,3 +42,36 @@ def pairs(codes: Codes, *, by_words: bool, beside: int = 1) -> NDArray[np.int32]
     words = (halves[:, 0::2] & 0xFFFF) | (halves[:, 1::2] << 16)
     groups = words.reshape(-1, beside, words.shape[1])
     return np.ascontiguousarray(groups.transpose(0, 2, 1)).ravel().astype(np.int32)
+
+
+FARTHEST = 255  # that one pair goes on
+
+
+def sparse(codes: Codes) -> NDArray[np.int16]:
+    """The words of (outputs, k) codes, k < 2^15."""
+    stream: list[int] = []
+    for row in codes:
+        words: list[int] = []
+        last = 0
+        for k in np.flatnonzero(row).tolist():
+            while k - last > FARTHEST:
+                words.append(FARTHEST)
+                last += FARTHEST
+            words.append(int(row[k]) * 256 + k - last)
+            last = k
+        stream += [len(words), *words]
+    return np.array(stream, np.int16)
+
+
+# Instructions of a Cortex-M4F for one weight: dense for any, sparse for one that is not zero,
+# measured with QEMU: `microfed bench firmware --only 5.5`.
+_DENSE = {"conv": 0.95, "dense": 1.4}
+_SPARSE = {"conv": 2.6, "dense": 6.5}
+
+
+def is_better_sparse(codes: Codes, kind: str) -> bool:
+    """Whether a "conv" or "dense" layer is smaller as "sparse" and not slower."""
+    share = np.count_nonzero(codes) / codes.size
+    if codes.shape[1] >= 2**15:
+        return False
+    return _SPARSE[kind] * share <= _DENSE[kind] and sparse(codes).nbytes < codes.size

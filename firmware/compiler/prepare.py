@@ -10,7 +10,7 @@ import numpy as np
 from core.int8_calls import Conv, Dense, Range, Sum
 from firmware.compiler.network import Ints, Layer, Weights
 from firmware.compiler.overlap import is_repeated
-from firmware.compiler.pack import fits_pairs
+from firmware.compiler.pack import fits_pairs, is_better_sparse
 from firmware.compiler.scales import DEPTHWISE, SUMS, Form, Line, fit_line
 from firmware.compiler.sums import WeightedSum, weighted_sum
 
@@ -30,6 +30,7 @@ class Prepared:
     bias: Ints
     line: Line | None
     scratch: int  # bytes
+    sparse: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,9 @@ def prepare(layer: Layer) -> Prepared | PreparedSum | None:
     bias = (weights.bias - p.input_zero * rows.sum(axis=1) + 2**31) % 2**32 - 2**31
     form = DEPTHWISE if kind == "depthwise" else SUMS
     line = _line(form, weights, bias, p.range, least, most)
+    if kind != "depthwise" and is_better_sparse(weights.codes.reshape(len(rows), -1), kind):
+        scratch = 16 * rows.shape[1] if kind == "conv" else 0
+        return Prepared(kind, bias, line, scratch, sparse=True)
     return Prepared(kind, bias, line, _scratch(kind, p))
 
 

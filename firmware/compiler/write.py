@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.int8_calls import Conv, Dense
 from firmware.compiler.network import Constant, Layer, Network, Tensor
-from firmware.compiler.pack import DENSE_PAIRS, pairs
+from firmware.compiler.pack import DENSE_PAIRS, pairs, sparse
 from firmware.compiler.plan import Plan
 from firmware.compiler.prepare import Prepared, PreparedSum
 from firmware.compiler.text import array, by, declaration, struct, value
@@ -162,13 +162,17 @@ class Writer:
         members["weights"] = weights.name
         members["scaling"] = self._scaling(layer, prepared)
         text = f"static const mf_{prepared.kind}_layer {name} = {struct(members)};\n"
-        return Piece(text, f"mf_layer_{prepared.kind}({', '.join(operands)});", tuple(arrays))
+        kernel = f"mf_layer_{'sparse_' if prepared.sparse else ''}{prepared.kind}"
+        return Piece(text, f"{kernel}({', '.join(operands)});", tuple(arrays))
 
     def _packed(self, layer: Layer, prepared: Prepared) -> Array:
         assert layer.weights is not None
         codes = layer.weights.codes
         rows = codes.reshape(len(codes), -1)
         packed = None
+        if prepared.sparse:
+            comment = f"{by(codes.shape)}, {np.count_nonzero(codes)} of them not zero"
+            return Array(f"{layer.name}_weights", sparse(rows), comment)
         if prepared.kind == "conv":
             packed = pairs(rows, by_words=codes.shape[-1] % 4 == 0)
         elif prepared.kind == "dense":

@@ -30,6 +30,10 @@ static inline int32_t __smlad(int32_t a, int32_t b, int32_t sum) {
                          (int64_t)emulated_half(a, 1) * emulated_half(b, 1));
 }
 
+static inline int32_t __smlabb(int32_t a, int32_t b, int32_t sum) {
+    return emulated_wrap((int64_t)sum + (int64_t)emulated_half(a, 0) * emulated_half(b, 0));
+}
+
 static inline int32_t __smlabt(int32_t a, int32_t b, int32_t sum) {
     return emulated_wrap((int64_t)sum + (int64_t)emulated_half(a, 0) * emulated_half(b, 1));
 }

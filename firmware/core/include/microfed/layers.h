@@ -87,6 +87,12 @@ typedef struct {
 
 void mf_layer_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *output);
 
+/* The same two with weights of which only those that are not zero are stored, see
+ * firmware/core/src/layers/sparse.c.  `scratch` has 16 bytes for each input of a filter. */
+void mf_layer_sparse_conv(const mf_conv_layer *layer, const int8_t *input, int8_t *output,
+                          void *scratch);
+void mf_layer_sparse_dense(const mf_dense_layer *layer, const int8_t *input, int8_t *output);
+
 /* The sum or difference of two tensors of one shape:
  *
  *     a · multiplier[0] + b · multiplier[1] + bias >> MF_SUM_DROP, cut to least … most.
