@@ -65,8 +65,8 @@ def sparse(codes: Codes) -> NDArray[np.int16]:
 
 # Instructions of a Cortex-M4F for one weight: dense for any, sparse for one that is not zero,
 # measured with QEMU: `microfed bench firmware --only 5.5`.
-_DENSE = {"conv": 0.95, "dense": 1.4}
-_SPARSE = {"conv": 2.6, "dense": 6.5}
+_DENSE = {"conv": 0.95, "dense": 1.1}
+_SPARSE = {"conv": 2.6, "dense": 5.2}
 
 
 def is_better_sparse(codes: Codes, kind: str) -> bool:

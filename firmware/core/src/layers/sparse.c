@@ -111,42 +111,67 @@ void mf_layer_sparse_conv(const mf_conv_layer *layer, const int8_t *input, int8_
     }
 }
 
+#if MF_LAYERS_DSP && defined(__arm__)
+
+/* Two weights in a word: compilers do not find UXTAB and the rotations. */
+#define TWO(pair)                                 \
+    "uxtab %[k], %[k], " pair "\n\t"              \
+    "sxtb %[weight], " pair ", ror #8\n\t"        \
+    "ldrsb %[code], [%[input], %[k]]\n\t"         \
+    "uxtab %[k], %[k], " pair ", ror #16\n\t"     \
+    "mla %[total], %[code], %[weight], %[total]\n\t" \
+    "ldrsb %[code], [%[input], %[k]]\n\t"         \
+    "asr %[weight], " pair ", #24\n\t"            \
+    "mla %[total], %[code], %[weight], %[total]\n\t"
+
+/* Σ over `fours` times four weights, at least one; moves k on. */
+static inline int32_t sum_fours(const int16_t *weights, int32_t fours, const int8_t *input,
+                                uint32_t *k) {
+    const int16_t *end = weights + 4 * fours;
+    int32_t total = 0, first, second, code, weight;
+    uint32_t at = *k;
+    __asm volatile("1:\n\t"
+                   "ldr %[first], [%[w]], #4\n\t"
+                   "ldr %[second], [%[w]], #4\n\t"
+                   TWO("%[first]") TWO("%[second]")
+                   "cmp %[w], %[end]\n\t"
+                   "bne 1b"
+                   : [w] "+r"(weights), [k] "+r"(at), [total] "+r"(total), [code] "=&r"(code),
+                     [weight] "=&r"(weight), [first] "=&r"(first), [second] "=&r"(second)
+                   : [input] "r"(input), [end] "r"(end)
+                   : "cc", "memory");
+    *k = at;
+    return total;
+}
+
+#else
+
+static inline int32_t sum_fours(const int16_t *weights, int32_t fours, const int8_t *input,
+                                uint32_t *k) {
+    int32_t total = 0;
+    for (const int16_t *end = weights + 4 * fours; weights != end; weights++) {
+        const int32_t pair = *weights;
+        *k += (uint8_t)pair;
+        total += input[*k] * (pair >> 8);
+    }
+    return total;
+}
+
+#endif
+
 /* Σ of one channel of one vector; the weights of the next one. */
 static inline const int16_t *sum_one(const int16_t *weights, const int8_t *input, int32_t *sum) {
     int32_t total = 0, count = *weights++;
     uint32_t k = 0;
-    if (count & 1) {
+    if (count >= 4) {
+        total = sum_fours(weights, count / 4, input, &k);
+        weights += count & ~3;
+    }
+    for (const int16_t *end = weights + (count & 3); weights != end;) {
         const int32_t pair = *weights++;
-        k = (uint8_t)pair;
-        total = input[k] * (pair >> 8);
+        k += (uint8_t)pair;
+        total += input[k] * (pair >> 8);
     }
-    const int16_t *end = weights + (count & ~1);
-#if MF_LAYERS_DSP && defined(__arm__)
-    int32_t pair, code, weight;
-    while (weights != end) { /* compilers do not find UXTAB and the rotations */
-        memcpy(&pair, weights, 4);
-        weights += 2;
-        __asm("uxtab %[k], %[k], %[pair]\n\t"
-              "sxtb %[weight], %[pair], ror #8\n\t"
-              "ldrsb %[code], [%[input], %[k]]\n\t"
-              "uxtab %[k], %[k], %[pair], ror #16\n\t"
-              "mla %[total], %[code], %[weight], %[total]\n\t"
-              "ldrsb %[code], [%[input], %[k]]\n\t"
-              "asr %[weight], %[pair], #24\n\t"
-              "mla %[total], %[code], %[weight], %[total]"
-              : [k] "+r"(k), [total] "+r"(total), [code] "=&r"(code), [weight] "=&r"(weight)
-              : [pair] "r"(pair), [input] "r"(input)
-              : "memory");
-    }
-#else
-    for (; weights != end; weights += 2) {
-        const int32_t first = weights[0], second = weights[1];
-        k += (uint8_t)first;
-        total += input[k] * (first >> 8);
-        k += (uint8_t)second;
-        total += input[k] * (second >> 8);
-    }
-#endif
     *sum = total;
     return weights;
 }
@@ -156,6 +181,7 @@ void mf_layer_sparse_dense(const mf_dense_layer *layer, const int8_t *input, int
     for (int32_t c = 0; c < layer->outputs; c++) {
         int32_t sum;
         weights = sum_one(weights, input, &sum);
-        put(&layer->scaling, c, &sum, 1, 1, output + c);
+        const mf_channel channel = mf_channel_of(&layer->scaling, c);
+        output[c] = mf_code(&layer->scaling, &channel, c, (uint32_t)sum << MF_LIFT, MF_LIFT);
     }
 }
