@@ -92,6 +92,8 @@ def _new_scales(old: NDArray[np.float32], body: bytes) -> tuple[NDArray[np.float
 
 def _leb128(numbers: NDArray[np.int64]) -> bytes:
     """Unsigned LEB128: seven bits a byte, least significant first, bit 7 when more follow."""
+    if numbers.max(initial=0) < 128:  # the usual case: each is its own byte
+        return numbers.astype(np.uint8).tobytes()
     shifts = np.arange(0, 7 * _LEB_BYTES, 7)
     groups = numbers[:, None] >> shifts
     used = groups > 0
@@ -105,6 +107,8 @@ def _leb128(numbers: NDArray[np.int64]) -> bytes:
 def _numbers(data: bytes, at: int, n: int) -> tuple[NDArray[np.int64], int]:
     """`n` LEB128 numbers of `data` from offset `at`, and the offset behind them."""
     octets = np.frombuffer(data[at : at + _LEB_BYTES * n], np.uint8)
+    if octets.size >= n and octets[:n].max(initial=0) < 128:
+        return octets[:n].astype(np.int64), at + n
     ends = np.flatnonzero(octets < 128)[:n]
     if ends.size < n:
         raise CodecError("difference", f"{ends.size} numbers", f"{n}")
