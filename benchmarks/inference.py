@@ -93,7 +93,7 @@ def speeds(file: bytes) -> tuple[float, float]:
 def int8_bars() -> Outcome:
     """Bar 3.7: the oracle's bytes on every model, and faster than LiteRT on the small ones."""
     rows: list[Row] = []
-    for name, file, real in _models():
+    for name, file, real in models():
         ours, stock = speeds(file)
         rows.append(
             {
@@ -128,7 +128,7 @@ def int8_bars() -> Outcome:
     )
 
 
-def _models() -> Iterator[tuple[str, bytes, I8]]:
+def models() -> Iterator[tuple[str, bytes, I8]]:
     """Name, file and real inputs (n, ...) of every released and every public model."""
     public = Path(os.environ.get("MICROFED_MODELS", ROOT.parent / "shared" / "models"))
     paths = [*ROOT.glob("tflite_models/*/model.tflite"), *public.glob("*.tflite")]

@@ -14,6 +14,7 @@ from cli.output import Output, reports_errors
 BENCHES = {
     "slice": "the main job, end to end: bars 2.1 to 2.6, and quick starts",
     "fleet": "the core and fleets of up to 10,000 devices: bars 3.1 to 3.7, beside simulators",
+    "firmware": "compiled models, here and in QEMU: bars 5.1 to 5.7",
 }
 
 

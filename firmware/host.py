@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +16,49 @@ from firmware.qemu import CORE, MATH, WARNINGS, FirmwareError, NoToolError
 from firmware.selftest import kernel_sources
 
 
-class HostModel:
-    """Compiles the C of a model and its kernels in the folder `out`, and loads it.
+@dataclass(frozen=True)
+class HostCompiler:
+    """A compiler of this machine; flags choose a path of the kernels or a sanitizer."""
 
-    flags: added to the compiler's, to choose a path or a sanitizer.  Raises FirmwareError
-    with what the compiler said.
-    """
+    program: str = "cc"
+    flags: tuple[str, ...] = ("-O2",)
 
-    def __init__(
-        self, compiled: Compiled, out: Path, *, compiler: str = "cc", flags: Sequence[str] = ("-O2",)
-    ) -> None:
+    def kernels(self, out: Path) -> Path:
+        """The kernels, compiled to one object file in the folder `out`; raises FirmwareError."""
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in compiled.files.items():
-            (out / name).write_text(text)
-        (out / "batch.c").write_text(_batch(compiled))
-        library = out / "model.so"
+        objects = [out / f"{path.parent.name}-{path.stem}.o" for path in kernel_sources()]
+        for source, made in zip(kernel_sources(), objects, strict=True):
+            self.run("-c", source, "-o", made)
+        together = out / "kernels.o"
+        self.run("-r", "-nostdlib", *objects, "-o", together)
+        return together
+
+    def run(self, *arguments: str | Path) -> None:
+        """Call the compiler with every warning an error."""
         command = [
-            *(compiler, "-std=c99", "-fPIC", "-shared", *WARNINGS, "-Werror", *MATH, *flags),
-            *(f"-I{out}", f"-I{CORE / 'include'}", f"-I{CORE / 'src'}"),
-            *map(str, [out / "model.c", out / "weights.c", out / "batch.c", *kernel_sources()]),
-            *("-o", str(library)),
+            *(self.program, "-std=c99", "-fPIC", *WARNINGS, "-Werror", *MATH, *self.flags),
+            *(f"-I{CORE / 'include'}", f"-I{CORE / 'src'}", *map(str, arguments)),
         ]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except FileNotFoundError as error:
-            raise NoToolError(f"{compiler} is not installed") from error
+            raise NoToolError(f"{self.program} is not installed") from error
         if done.returncode:
             raise FirmwareError(f"{' '.join(command)}\n{done.stderr}")
+
+
+class HostModel:
+    """Compiles the C of a model in the folder `out`, links it with `kernels`, and loads it."""
+
+    def __init__(
+        self, compiled: Compiled, out: Path, kernels: Path, compiler: HostCompiler
+    ) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in (*compiled.files.items(), ("batch.c", _batch(compiled))):
+            (out / name).write_text(text)
+        library = out / "model.so"
+        files = [out / name for name in ("model.c", "weights.c", "batch.c")]
+        compiler.run("-shared", f"-I{out}", *files, kernels, "-o", library)
         self._run = ctypes.CDLL(str(library)).run_batch
         self._run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)
         network = compiled.network

@@ -40,9 +40,9 @@ class Tested:
 
     @property
     def code(self) -> int:
-        """Bytes of flash that are neither weights.c nor start-up nor self-test."""
-        others = ("weights.o", "startup.o", "uart_cmsdk.o", "uart_stm32.o")
-        return self.flash - sum(self._size(name, ".text", ".data") for name in others)
+        """Bytes of flash that the kernels and model.c take: code and its tables."""
+        names = ("model", *(path.stem for path in kernel_sources()))
+        return sum(self._size(f"-{name}.o", ".text", ".data") for name in names)
 
     def _size(self, file: str, *sections: str) -> int:
         sizes = self.image.sections.items()

@@ -21,8 +21,17 @@ class Compiled:
     files: dict[str, str]
     network: Network
     plan: Plan
-    weight_bytes: int  # as the model has them
-    constant_bytes: int  # biases, multipliers, tables
+    array_bytes: dict[str, int]  # of each constant in weights.c, as plain C and Helium have it
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights."""
+        return sum(n for name, n in self.array_bytes.items() if name.endswith("_weights"))
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of biases, multipliers and tables."""
+        return sum(self.array_bytes.values()) - self.weight_bytes
 
 
 def compile_model(file: bytes, name: str) -> Compiled:
@@ -38,4 +47,4 @@ def compile_model(file: bytes, name: str) -> Compiled:
     plan = Planner(network, scratch).plan()
     writer = Writer(prefix, network, prepared, plan)
     about = f"{name}, compiled by microfed."
-    return Compiled(prefix, writer.files(about), network, plan, *writer.constant_bytes(dsp=False))
+    return Compiled(prefix, writer.files(about), network, plan, writer.array_bytes())

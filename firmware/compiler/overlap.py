@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.int8_calls import Conv, MeanAxis, Pair, Pool, Product, Sum
+from core.int8_calls import Conv, Pair, Product, Sum
 from firmware.compiler.network import Ints, Layer
 
 ELEMENTWISE = frozenset({"lookup", "requantize"})
@@ -35,16 +35,11 @@ def overlap_of(layer: Layer, operand: int, *, fast: bool) -> Overlap | None:
     if isinstance(p, Sum | Product):
         repeated = is_repeated(p.axes, layer.inputs.index(operand))
         return None if repeated else Overlap(0)
-    if isinstance(p, MeanAxis):
-        return Overlap(0)
-    if isinstance(p, Pool):
-        # a channel's output may lie on what the channel has read, so on its window's first tap
-        return Overlap(_window_gap(p, 0))
     if not isinstance(p, Conv) or not fast:
         return None
     if layer.call.kernel == "depthwise_conv_2d":
         return Overlap(0, exact=True)
-    return Overlap(_window_gap(p, 1))
+    return Overlap(_window_gap(p))
 
 
 def is_repeated(axes: Pair, which: int) -> bool:
@@ -57,19 +52,15 @@ def is_repeated(axes: Pair, which: int) -> bool:
     return False
 
 
-def _window_gap(p: Conv | Pool, ahead: int) -> int:
-    """How far before its input an output must begin that is written position by position.
-
-    When position n has been written up to its end (ahead 1) or to its beginning (ahead 0),
-    the windows of positions n + ahead and later are still to be read.
-    """
+def _window_gap(p: Conv) -> int:
+    """How far before its input an output must begin that is written position by position."""
     first = _first_read(p)
     later = np.minimum.accumulate(first[::-1])[::-1]
-    written = np.arange(ahead, first.size) * p.output.channels
-    return int(max(0, (written - later[ahead:]).max(initial=0)))
+    written = np.arange(1, first.size) * p.output.channels
+    return int(max(0, (written - later[1:]).max(initial=0)))
 
 
-def _first_read(p: Conv | Pool) -> Ints:
+def _first_read(p: Conv) -> Ints:
     """The lowest byte that the window of each position reads, in the order of the positions."""
     w, row = p.window, p.input.width * p.input.channels
     top = _inside(p.output.height, w.stride_height, w.pad_top, w.dilation_height)

@@ -76,15 +76,9 @@ class Writer:
             "weights.c": self._weights_c(),
         }
 
-    def constant_bytes(self, *, dsp: bool) -> tuple[int, int]:
-        """Bytes in weights.c: of weights, and of the biases, multipliers and tables beside them."""
-        weights = other = 0
-        for a in self._arrays():
-            if a.name.endswith("_weights"):
-                weights += (a.pairs if dsp and a.pairs is not None else a.values).nbytes
-            else:
-                other += a.values.nbytes
-        return weights, other
+    def array_bytes(self) -> dict[str, int]:
+        """Bytes of each constant in weights.c, as plain C and Helium have it."""
+        return {a.name: a.values.nbytes for a in self._arrays()}
 
     def _arrays(self) -> list[Array]:
         return [*self._paddings.values(), *(a for piece in self._pieces for a in piece.arrays)]
