@@ -159,7 +159,7 @@ def _sparse(out: Output) -> Outcome:
         file = pruned(dense.file, PRUNED)
         _models()[f"{name}_80"] = _Model(f"{name}_80", file, dense.real)
         thin, thick = _models()[f"{name}_80"].compiled, dense.compiled
-        row = {
+        row: Row = {
             "model": name,
             "bytes": prunable_bytes(thin),
             "bytes_dense": prunable_bytes(thick),

@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,9 @@ class HostModel:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in (*compiled.files.items(), ("batch.c", _batch(compiled))):
             (out / name).write_text(text)
-        library = out / "model.so"
+        # a name of its own: of two libraries of one name the loader gives the first
+        text = "".join(compiled.files.values())
+        library = out / f"model-{crc32(text.encode()):08x}.so"
         files = [out / name for name in ("model.c", "weights.c", "batch.c")]
         compiler.run("-shared", f"-I{out}", *files, kernels, "-o", library)
         self._run = ctypes.CDLL(str(library)).run_batch

@@ -127,7 +127,9 @@ def build(
         *("arm-none-eabi-gcc", "-mthumb", *machine.cpu, "-nostartfiles", "--specs=nano.specs"),
         *("-Wl,--gc-sections", f"-Wl,-Map={map_file}", f"-Wl,--defsym=STACK={stack}"),
         *(f"-L{BOARDS_FOLDER}", f"-T{BOARDS_FOLDER / machine.script}"),
-        *(*objects, "-o", elf),
+        *objects,
+        "-o",
+        elf,
     )
     return Image(elf, read_map(map_file.read_text()))
 
@@ -155,7 +157,9 @@ def run(machine: Machine, image: Image, *, seconds: float = 120) -> Ended:
         raise NoToolError("qemu-system-arm is not installed") from error
     except subprocess.TimeoutExpired as error:
         said = (error.stdout or b"").decode(errors="replace")
-        raise FirmwareError(f"{image.elf}: not done after {seconds:g} s; it wrote {said!r}") from error
+        raise FirmwareError(
+            f"{image.elf}: not done after {seconds:g} s; it wrote {said!r}"
+        ) from error
     return Ended(done.stdout.decode(errors="replace"), done.returncode)
 
 

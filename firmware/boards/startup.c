@@ -9,14 +9,14 @@ extern uint32_t board_bss_start[], board_bss_end[];
 extern uint32_t board_stack_bottom[], board_stack_top[];
 
 #define REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
-#define CPACR REGISTER(0xE000ED88) /* who may use the floating-point and vector unit */
-#define SYSTICK_CONTROL REGISTER(0xE000E010)
-#define SYSTICK_RELOAD  REGISTER(0xE000E014)
-#define SYSTICK_VALUE   REGISTER(0xE000E018)
+#define CPACR             REGISTER(0xE000ED88) /* who may use the floating-point and vector unit */
+#define SYSTICK_CONTROL   REGISTER(0xE000E010)
+#define SYSTICK_RELOAD    REGISTER(0xE000E014)
+#define SYSTICK_VALUE     REGISTER(0xE000E018)
 
-#define PAINT UINT32_C(0x57AC4B1D) /* what unused stack holds */
+#define PAINT          UINT32_C(0x57AC4B1D) /* what unused stack holds */
 #define INSTRUCTION_NS 64
-#define SYSTICK_BITS 24
+#define SYSTICK_BITS   24
 
 static volatile uint32_t wraps; /* of SysTick */
 

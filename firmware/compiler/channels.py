@@ -82,7 +82,7 @@ def _of_products(layer: Layer, source: _Known) -> _Known | None:
         return None
     used = per_channel.any(axis=1)  # (outputs, channels)
     folds = _folds(layer, source)
-    constant = ~(used & ~folds).any(axis=1)
+    constant = np.asarray(~(used & ~folds).any(axis=1), np.bool_)
     return _Known(constant, _codes(layer, weights, _folded(layer, per_channel, source, folds)))
 
 
@@ -134,7 +134,7 @@ def _folds(layer: Layer, source: _Known) -> Flags:
     p = layer.call.parameters
     assert isinstance(p, Conv | Dense)
     if isinstance(p, Conv) and _is_padded(p):
-        return source.constant & (source.code == p.input_zero)
+        return np.asarray(source.constant & (source.code == p.input_zero), np.bool_)
     return source.constant
 
 

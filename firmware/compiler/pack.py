@@ -71,7 +71,7 @@ _SPARSE = {"conv": 2.6, "dense": 5.2}
 
 def is_better_sparse(codes: Codes, kind: str) -> bool:
     """Whether a "conv" or "dense" layer is smaller as "sparse" and not slower."""
-    share = np.count_nonzero(codes) / codes.size
+    share = float(np.count_nonzero(codes) / codes.size)
     if codes.shape[1] >= 2**15:
         return False
-    return _SPARSE[kind] * share <= _DENSE[kind] and sparse(codes).nbytes < codes.size
+    return _SPARSE[kind] * share <= _DENSE[kind] and bool(sparse(codes).nbytes < codes.size)

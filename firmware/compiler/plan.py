@@ -12,8 +12,8 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from firmware.compiler.overlap import Overlap, overlap_of
 from firmware.compiler.network import Network
+from firmware.compiler.overlap import Overlap, overlap_of
 
 ALIGNMENT = 4
 TRIALS = 3000

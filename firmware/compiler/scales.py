@@ -113,7 +113,8 @@ def rescaled(sums: Ints, multipliers: Ints, shifts: Ints) -> Ints:
     left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
     product = ((sums << left) * multipliers + 2**30) >> 31
     half = (np.int64(1) << right) >> 1
-    return (product + half - ((product < 0) & (right > 0))) >> right
+    away = ((product < 0) & (right > 0)).astype(np.int64)
+    return np.asarray((product + half - away) >> right, np.int64)
 
 
 def _least_sums(codes: Ints, multipliers: Ints, shifts: Ints) -> Ints:
@@ -122,7 +123,7 @@ def _least_sums(codes: Ints, multipliers: Ints, shifts: Ints) -> Ints:
     half = (np.int64(1) << right) >> 1
     away = (codes <= 0) & (right > 0)  # exactly half: up if positive, down if negative
     product = (codes << right) - half + away
-    return -((2**30 - (product << 31)) // (multipliers << left).clip(1))
+    return np.asarray(-((2**30 - (product << 31)) // (multipliers << left).clip(1)), np.int64)
 
 
 class _Search:
@@ -208,7 +209,7 @@ def _parts_at_zero(stairs: _Stairs, bias: Ints) -> Flags:
     above, below = stairs.codes > 0, stairs.codes <= 0
     first = np.where(stairs.reached & above, stairs.first, 2**62).min(axis=1)
     last = np.where(stairs.reached & below, stairs.first, -(2**62)).max(axis=1)
-    return (last <= zero) & (zero <= first)
+    return np.asarray((last <= zero) & (zero <= first), np.bool_)
 
 
 def _stays_in_int32(form: Form, line: Line, least_sum: Ints, most_sum: Ints) -> bool:

@@ -58,7 +58,11 @@ class Writer:
     """Writes one network as C."""
 
     def __init__(
-        self, name: str, network: Network, prepared: dict[str, Prepared | PreparedSum | None], plan: Plan
+        self,
+        name: str,
+        network: Network,
+        prepared: dict[str, Prepared | PreparedSum | None],
+        plan: Plan,
     ) -> None:
         self._name = name
         self._network = network
@@ -110,7 +114,8 @@ class Writer:
         if layer.weights is not None:
             members = {m: f"{layer.name}_{m}" for m in ("weights", "bias", "multipliers", "shifts")}
             text += f"static const mf_int8_filter {layer.name}_filter = {struct(members)};\n"
-        call = f"mf_int8_{layer.call.kernel}({', '.join([*operands, *inputs, self._at(layer.output)])});"
+        listed = ", ".join([*operands, *inputs, self._at(layer.output)])
+        call = f"mf_int8_{layer.call.kernel}({listed});"
         return Piece(text, call, tuple(arrays))
 
     def _sum(self, layer: Layer, prepared: PreparedSum) -> Piece:
@@ -264,17 +269,17 @@ const {_C[target.dtype]} *{name}_output(void);
     def _model_c(self) -> str:
         name, network = self._name, self._network
         source, target = network.tensors[network.input], network.tensors[network.output]
+        head = ('"model.h"', "<stddef.h>", '"microfed/int8.h"', '"microfed/layers.h"',
+                '"weights.h"')  # fmt: skip
+        arena = f"{name.upper()}_ARENA"
         parts = [
-            '#include "model.h"\n\n#include <stddef.h>\n\n'
-            '#include "microfed/int8.h"\n#include "microfed/layers.h"\n#include "weights.h"\n',
-            f"static union {{\n    int64_t aligned;\n    int8_t bytes[{name.upper()}_ARENA];\n"
-            "} arena;\n",
+            "\n".join(f"#include {file}" for file in head) + "\n",
+            f"static union {{\n    int64_t aligned;\n    int8_t bytes[{arena}];\n}} arena;\n",
         ]
         for layer, piece in zip(network.layers, self._pieces, strict=True):
             parts.append(f"/* {self._describe(layer)} */\n{piece.parameters}")
-        parts.append(
-            f"{_C[source.dtype]} *{name}_input(void) {{\n    return {self._at(network.input)};\n}}\n"
-        )
+        begin = f"    return {self._at(network.input)};\n"
+        parts.append(f"{_C[source.dtype]} *{name}_input(void) {{\n{begin}}}\n")
         calls = "".join(f"    {_broken(piece.call)}\n" for piece in self._pieces)
         parts.append(f"void {name}_run(void) {{\n{calls}}}\n")
         parts.append(

@@ -2,8 +2,8 @@
  *
  * They compute, byte for byte, what the kernels of int8.h compute, faster: zero points are
  * folded into the biases, two roundings into one multiplication, and weights lie as the
- * instructions want them.  `microfed compile` writes calls of these functions; DESCRIPTION of
- * each layout: firmware/compiler/pack.py.
+ * instructions want them.  `microfed compile` writes calls of these functions; the
+ * layouts are described in firmware/compiler/pack.py.
  *
  * Which instructions they use is decided by the compiler's macros: those of the DSP extension
  * (__ARM_FEATURE_DSP: Cortex-M4, M7, M33), of Helium (__ARM_FEATURE_MVE: M55), or plain C99. */
@@ -44,12 +44,12 @@ typedef struct {
 } mf_scaling;
 
 #define MF_DROP           12
-#define MF_LIFT           9 /* of convolutions and fully connected layers: |sum| < 2^22 */
+#define MF_LIFT           9  /* of convolutions and fully connected layers: |sum| < 2^22 */
 #define MF_DEPTHWISE_LIFT 12 /* |sum| < 2^19 */
 
-/* A convolution with one group, dilation 1.  Outputs are written in their order, and each only after all
- * that it and those before it read has been read: the output may overlap the input as far as
- * that allows. */
+/* A convolution with one group, dilation 1.  Outputs are written in their order, and each only
+ * after all that it and those before it read has been read: the output may overlap the input
+ * as far as that allows. */
 typedef struct {
     mf_shape input, output;
     mf_window window;
@@ -60,7 +60,7 @@ typedef struct {
 } mf_conv_layer;
 
 /* `scratch` has MF_CONV_SCRATCH bytes, at a multiple of 4. */
-#define MF_CONV_SCRATCH(kernel_height, kernel_width, channels) \
+#define MF_CONV_SCRATCH(kernel_height, kernel_width, channels)                                     \
     (6 * (((kernel_height) * (kernel_width) * (channels) + 3) / 4 * 4))
 void mf_layer_conv(const mf_conv_layer *layer, const int8_t *input, int8_t *output, void *scratch);
 
@@ -74,9 +74,9 @@ typedef struct {
     mf_scaling scaling;
 } mf_depthwise_layer;
 
-/* `scratch` has the bytes that firmware/compiler/scratch.py says, at a multiple of 4. */
+/* `scratch` has the bytes that firmware/compiler/prepare.py says, at a multiple of 4. */
 void mf_layer_depthwise(const mf_depthwise_layer *layer, const int8_t *input, int8_t *output,
-                  void *scratch);
+                        void *scratch);
 
 /* A fully connected layer for one vector; no overlap. */
 typedef struct {

@@ -33,8 +33,8 @@ static int find_runs(const mf_conv_layer *layer, const corner *at, run *runs) {
 }
 
 /* The inputs that some positions see, one column of `length` for each. */
-static void gather(const mf_conv_layer *layer, const int8_t *input, const corner *at, int32_t length,
-                   mf_column *columns) {
+static void gather(const mf_conv_layer *layer, const int8_t *input, const corner *at,
+                   int32_t length, mf_column *columns) {
     const mf_shape *in = &layer->input;
     const mf_window *w = &layer->window;
     const int32_t channels = in->channels, row_size = in->width * channels;

@@ -10,7 +10,7 @@
 #include <arm_acle.h>
 #endif
 
-/* Scratch: input_height + padding rows of `pitch` numbers; see firmware/compiler/scratch.py. */
+/* Scratch: input_height + padding rows of `pitch` numbers; see firmware/compiler/prepare.py. */
 typedef struct {
     int32_t pitch; /* numbers from one row to the next, even */
     int32_t rows;
@@ -224,7 +224,7 @@ static int convolve_fast(const mf_depthwise_layer *layer, const plane *p, const 
 #endif
 
 void mf_layer_depthwise(const mf_depthwise_layer *layer, const int8_t *input, int8_t *output,
-                  void *scratch) {
+                        void *scratch) {
     const mf_window *w = &layer->window;
     const int32_t taps = w->kernel_height * w->kernel_width;
     const plane p = plane_of(layer, scratch);

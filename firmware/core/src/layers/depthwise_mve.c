@@ -60,7 +60,8 @@ static void convolve(const mf_depthwise_layer *layer, const planes *p, int32_t c
             const int8_t *weights = p->weights, *taps = row;
             for (int32_t i = 0; i < w->kernel_height; i++, taps += p->columns * LANES) {
                 for (int32_t j = 0; j < w->kernel_width; j++, weights += LANES) {
-                    int32x4_t product = vmulq_s32(vldrbq_s32(taps + j * LANES), vldrbq_s32(weights));
+                    int32x4_t product =
+                        vmulq_s32(vldrbq_s32(taps + j * LANES), vldrbq_s32(weights));
                     sum = vaddq_s32(sum, product);
                 }
             }
@@ -71,10 +72,10 @@ static void convolve(const mf_depthwise_layer *layer, const planes *p, int32_t c
 
 /* Σ over three rows of three positions.  Assembly, because compilers do not give these loads
  * their offsets and run out of registers for pointers. */
-#define TAP(row, at, weight)                      \
-    "vldrb.s32 q0, [%[" row "], #" at "]\n\t"     \
-    "vldrb.s32 q1, [%[k], #" weight "]\n\t"       \
-    "vmul.i32 q0, q0, q1\n\t"                     \
+#define TAP(row, at, weight)                                                                       \
+    "vldrb.s32 q0, [%[" row "], #" at "]\n\t"                                                      \
+    "vldrb.s32 q1, [%[k], #" weight "]\n\t"                                                        \
+    "vmul.i32 q0, q0, q1\n\t"                                                                      \
     "vadd.i32 %q0, %q0, q0\n\t"
 
 static inline int32x4_t sum_3x3(const int8_t *a, const int8_t *b, const int8_t *c,

@@ -38,8 +38,7 @@ static inline int32_t mf_odd_bytes(int32_t word) {
 
 /* Put `count` inputs of each position behind the k that there are. */
 static inline void mf_append(mf_column *columns, int32_t length, int32_t k,
-                             const int8_t *const from[3],
-                             int32_t count, int in_words) {
+                             const int8_t *const from[3], int32_t count, int in_words) {
     (void)length;
     const int8_t *a = from[0], *b = from[1], *c = from[2];
     if (in_words) {
@@ -191,8 +190,7 @@ static inline int32_t mf_multiply_pairs(const int32_t **weights, const mf_scalin
 
 /* All output channels at `count` positions, from columns of k inputs. */
 static inline void mf_multiply(const void *weights, const mf_scaling *s, int32_t channels,
-                               const mf_column *columns, int32_t k, int8_t *output,
-                               int32_t count) {
+                               const mf_column *columns, int32_t k, int8_t *output, int32_t count) {
     const mf_column *end = columns + (k + 3) / 4 * 6;
     const int32_t *w = weights;
     int32_t c = 0;

@@ -80,8 +80,8 @@ static inline void mf_put_bent(const mf_four *four, int32x4_t kink, int32_t offs
 }
 
 /* Write the codes of up to four channels from c on, of any scaling. */
-static inline void mf_put_any(const mf_scaling *s, int32_t c, int32_t count,
-                                                 int32x4_t sums, int lift, int8_t *to) {
+static inline void mf_put_any(const mf_scaling *s, int32_t c, int32_t count, int32x4_t sums,
+                              int lift, int8_t *to) {
     if (s->shift) {
         mf_put_twice(s, c, count, sums, lift, to);
         return;
@@ -116,8 +116,7 @@ typedef int8_t mf_column;
 
 /* Put `count` inputs of the position behind the k that there are. */
 static inline void mf_append(mf_column *columns, int32_t length, int32_t k,
-                             const int8_t *const from[1],
-                             int32_t count, int in_words) {
+                             const int8_t *const from[1], int32_t count, int in_words) {
     (void)length;
     (void)in_words;
     mf_copy(columns + k, from[0], count);

@@ -47,8 +47,7 @@ static inline void mf_put(const mf_scaling *s, int narrow, int32_t c, int32_t su
 /* All output channels at `count` positions, from columns of k inputs: two channels at two
  * positions, so that each load serves twice. */
 static inline void mf_multiply(const void *weights, const mf_scaling *s, int32_t channels,
-                               const mf_column *columns, int32_t k, int8_t *output,
-                               int32_t count) {
+                               const mf_column *columns, int32_t k, int8_t *output, int32_t count) {
     const int8_t *a = weights;
     const int narrow = mf_is_narrow(s);
     for (int32_t c = 0; c < channels; c += 2) {
@@ -56,13 +55,13 @@ static inline void mf_multiply(const void *weights, const mf_scaling *s, int32_t
         const int8_t *b = pair ? a + k : a;
         const int8_t *x = columns, *y = columns + k, *end = x + k;
         int32_t ax = 0, ay = 0, bx = 0, by = 0;
-#define MF_STEP(i)                                      \
-    do {                                                \
-        int32_t p = a[i], q = b[i], u = x[i], v = y[i]; \
-        ax += p * u;                                    \
-        ay += p * v;                                    \
-        bx += q * u;                                    \
-        by += q * v;                                    \
+#define MF_STEP(i)                                                                                 \
+    do {                                                                                           \
+        int32_t p = a[i], q = b[i], u = x[i], v = y[i];                                            \
+        ax += p * u;                                                                               \
+        ay += p * v;                                                                               \
+        bx += q * u;                                                                               \
+        by += q * v;                                                                               \
     } while (0)
         for (const int8_t *fours = x + (k & ~3); x != fours; a += 4, b += 4, x += 4, y += 4) {
             MF_STEP(0);

@@ -114,14 +114,14 @@ void mf_layer_sparse_conv(const mf_conv_layer *layer, const int8_t *input, int8_
 #if MF_LAYERS_DSP && defined(__arm__)
 
 /* Two weights in a word: compilers do not find UXTAB and the rotations. */
-#define TWO(pair)                                 \
-    "uxtab %[k], %[k], " pair "\n\t"              \
-    "sxtb %[weight], " pair ", ror #8\n\t"        \
-    "ldrsb %[code], [%[input], %[k]]\n\t"         \
-    "uxtab %[k], %[k], " pair ", ror #16\n\t"     \
-    "mla %[total], %[code], %[weight], %[total]\n\t" \
-    "ldrsb %[code], [%[input], %[k]]\n\t"         \
-    "asr %[weight], " pair ", #24\n\t"            \
+#define TWO(pair)                                                                                  \
+    "uxtab %[k], %[k], " pair "\n\t"                                                               \
+    "sxtb %[weight], " pair ", ror #8\n\t"                                                         \
+    "ldrsb %[code], [%[input], %[k]]\n\t"                                                          \
+    "uxtab %[k], %[k], " pair ", ror #16\n\t"                                                      \
+    "mla %[total], %[code], %[weight], %[total]\n\t"                                               \
+    "ldrsb %[code], [%[input], %[k]]\n\t"                                                          \
+    "asr %[weight], " pair ", #24\n\t"                                                             \
     "mla %[total], %[code], %[weight], %[total]\n\t"
 
 /* Σ over `fours` times four weights, at least one; moves k on. */
@@ -132,10 +132,9 @@ static inline int32_t sum_fours(const int16_t *weights, int32_t fours, const int
     uint32_t at = *k;
     __asm volatile("1:\n\t"
                    "ldr %[first], [%[w]], #4\n\t"
-                   "ldr %[second], [%[w]], #4\n\t"
-                   TWO("%[first]") TWO("%[second]")
-                   "cmp %[w], %[end]\n\t"
-                   "bne 1b"
+                   "ldr %[second], [%[w]], #4\n\t" TWO("%[first]")
+                       TWO("%[second]") "cmp %[w], %[end]\n\t"
+                                        "bne 1b"
                    : [w] "+r"(weights), [k] "+r"(at), [total] "+r"(total), [code] "=&r"(code),
                      [weight] "=&r"(weight), [first] "=&r"(first), [second] "=&r"(second)
                    : [input] "r"(input), [end] "r"(end)
