@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from device_sim.cluster import NoRayError, _shares, run_on_ray
 from device_sim.settings import FleetSettings
@@ -87,3 +88,8 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch):
             wire=None,
             trainer=None,
         )
+
+
+def test_a_cluster_has_no_broker_in_memory():
+    with pytest.raises(ValidationError, match='transport "mqtt" or "gateway"'):
+        FleetSettings(engine="ray", transport="memory")
