@@ -17,7 +17,7 @@ from cli.output import Output
 HERE = Path(__file__).parent / "peers"
 PYTHON = HERE.parents[1] / ".venv-peers" / "bin" / "python"
 PEERS = ("bare_numpy", "fedjax_peer", "pfl_peer", "flower_peer")
-PATIENCE = 1800.0  # seconds
+PATIENCE = 600.0  # seconds
 
 
 def measure(clients: int, cohort: int, rounds: int, out: Output) -> list[Row]:
