@@ -27,10 +27,9 @@ from numpy.typing import NDArray
 from core.int8_calls import Range
 from core.int8_numbers import LEAST
 
-STEEPNESS = 4  # how far apart the multipliers are that are tried
 FARTHEST = 22  # shift either way; a step that stays out of reach with it, does so beyond it
 LEVEL = 1 << 22  # the multiplier of a channel that shows one code only
-TRIALS = 150  # on either side of the nearest
+TRIALS = 600  # multipliers on either side of the nearest
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -154,7 +153,7 @@ class _Search:
         self._missing[level] = False
 
     def run(self) -> Line | None:
-        for distance in range(0, TRIALS * STEEPNESS, STEEPNESS):
+        for distance in range(TRIALS):
             self._try(self._nearest + distance)
             self._try(self._nearest - distance)
             if not self._missing.any():
