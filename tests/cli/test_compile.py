@@ -1,0 +1,64 @@
+"""`microfed compile` and `microfed flash` as a person meets them."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from click.testing import CliRunner
+
+from cli.exits import Exit
+from cli.main import microfed
+from tests.conftest import ROOT
+
+MODEL = ROOT / "tflite_models/digits/model.tflite"
+
+
+def run(*arguments):
+    return CliRunner().invoke(microfed, [str(a) for a in arguments])
+
+
+def test_compile_writes_a_folder_that_any_c_compiler_takes(tmp_path):
+    result = run("compile", MODEL, "--out", tmp_path, "--json")
+    assert result.exit_code == 0
+    said = json.loads(result.stdout.splitlines()[-1])
+    assert said["bytes_ram"] >= said["bytes_ram_bound"]
+    listed = [str(path) for path in tmp_path.rglob("*.c")]
+    command = ["cc", "-std=c99", "-Wall", "-Werror", f"-I{tmp_path}", "-shared", "-fPIC"]
+    subprocess.run([*command, *listed, "-o", "/dev/null"], check=True)
+
+
+def test_compile_refuses_what_is_no_model_with_the_documented_code(tmp_path):
+    bad = tmp_path / "bad.tflite"
+    bad.write_bytes(MODEL.read_bytes()[:500])
+    result = run("compile", bad, "--out", tmp_path / "out")
+    assert result.exit_code == Exit.MODEL
+    assert "bad.tflite" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_flash_prints_the_commands_of_a_real_board_and_runs_none(tmp_path):
+    result = run("flash", MODEL, "--board", "esp32", "--dry-run", "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "idf.py -C" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_flash_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    result = run("flash", MODEL, "--board", "pico", "--out", tmp_path)
+    assert result.exit_code == Exit.MISSING
+    assert "picotool" in result.output
+
+
+@pytest.mark.skipif(
+    not (shutil.which("qemu-system-arm") and shutil.which("arm-none-eabi-gcc")),
+    reason="qemu-system-arm and arm-none-eabi-gcc run this",
+)
+def test_flash_tests_itself_in_qemu():
+    result = run("flash", MODEL, "--board", "qemu-m4", "--json")
+    assert result.exit_code == 0
+    said = json.loads(result.stdout.splitlines()[-1])
+    assert said["differing"] == 0
+    assert 0 < said["bytes_stack"] <= 1024
+    assert said["bytes_flash"] > said["bytes_weights"]
