@@ -30,8 +30,17 @@ EXPORTS = ("plain", "arduino", "platformio", "zephyr", "esp-idf", "cmake", "tflm
     show_default=True,
     help="What the folder is: C files, or what another tool opens.",
 )
+@click.option(
+    "--updatable",
+    "version",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="VERSION",
+    help="Keep weights in a slot that an update can replace; writes update-*.bin.",
+)
 @reports_errors
-def command(model: Path, out_folder: Path, name: str | None, kind: str, out: Output) -> None:
+def command(
+    model: Path, out_folder: Path, name: str | None, kind: str, version: int | None, out: Output
+) -> None:
     """Compile an int8 MODEL to C99 that computes, byte for byte, what TFLM computes."""
     from firmware.compiler.compile import compile_model
     from firmware.compiler.names import identifier
@@ -49,11 +58,13 @@ def command(model: Path, out_folder: Path, name: str | None, kind: str, out: Out
             out.line(f"{out_folder}: {', '.join(files)}")
             out.result({"files": sorted(files)})
             return
-        compiled = compile_model(file, name)
+        compiled = compile_model(file, name, version)
     except ModelError as error:
         raise ModelError(str(model), f"{error.where}: {error.what}") from error
     files = sources(compiled) if kind == "plain" else FOLDERS[kind](compiled)
     write(out_folder, files)
+    for path, update in compiled.updates.items():
+        (out_folder / f"update-{path}.bin").write_bytes(update)
     plan = compiled.plan
     out.line(
         f"{out_folder}: {len(compiled.network.layers)} layers, {size(compiled.weight_bytes)} of "

@@ -26,7 +26,7 @@ def sources(compiled: Compiled) -> Files:
     """The model and its kernels under one root, which is also the only include path."""
     files = dict(compiled.files)
     for header in sorted((CORE / "include/microfed").glob("*.h")):
-        if header.stem in {"int8", "layers", "shape", "status", "export"}:
+        if header.stem in {"int8", "layers", "shape", "status", "export", "slot"}:
             files[f"microfed/{header.name}"] = header.read_text()
     for source in kernel_sources():
         folder = source.parent

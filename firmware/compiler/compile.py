@@ -9,6 +9,7 @@ from firmware.compiler.names import identifier
 from firmware.compiler.network import Network, read_network
 from firmware.compiler.plan import Plan, Planner
 from firmware.compiler.prepare import prepare
+from firmware.compiler.updatable import UpdatableWriter
 from firmware.compiler.write import Writer
 from tflite_models.graph import read_graph
 
@@ -22,6 +23,7 @@ class Compiled:
     network: Network
     plan: Plan
     array_bytes: dict[str, int]  # of each constant in weights.c, as plain C and Helium have it
+    updates: dict[str, bytes]  # of an updatable model: a slot for "dsp", and for other paths
 
     @property
     def weight_bytes(self) -> int:
@@ -34,17 +36,28 @@ class Compiled:
         return sum(self.array_bytes.values()) - self.weight_bytes
 
 
-def compile_model(file: bytes, name: str) -> Compiled:
+def compile_model(file: bytes, name: str, version: int | None = None) -> Compiled:
     """Compile a .tflite file; `name` becomes the prefix of its functions.
+
+    version: of the constants, which then lie in a slot that an update can replace; nothing
+    is optimised that depends on their values.
 
     Raises UnsupportedModel for an operator that no kernel does, and ModelError for any other
     file that cannot be compiled.
     """
     prefix = identifier(name)
-    network = drop_channels(read_network(read_graph(file)))
-    prepared = {layer.name: prepare(layer) for layer in network.layers}
+    stable = version is not None
+    network = read_network(read_graph(file))
+    if not stable:
+        network = drop_channels(network)
+    prepared = {layer.name: prepare(layer, stable=stable) for layer in network.layers}
     scratch = {name: p.scratch for name, p in prepared.items() if p is not None}
     plan = Planner(network, scratch).plan()
-    writer = Writer(prefix, network, prepared, plan)
     about = f"{name}, compiled by microfed."
-    return Compiled(prefix, writer.files(about), network, plan, writer.array_bytes())
+    updates: dict[str, bytes] = {}
+    writer = Writer(prefix, network, prepared, plan)
+    if version is not None:
+        writer = UpdatableWriter(prefix, network, prepared, plan)
+        writer.version = version
+        updates = {"dsp": writer.update(dsp=True), "rows": writer.update(dsp=False)}
+    return Compiled(prefix, writer.files(about), network, plan, writer.array_bytes(), updates)

@@ -42,8 +42,11 @@ class PreparedSum:
     scratch: int = 0
 
 
-def prepare(layer: Layer) -> Prepared | PreparedSum | None:
-    """What a fast kernel needs; None if none does this layer, which then takes int8.h's."""
+def prepare(layer: Layer, *, stable: bool = False) -> Prepared | PreparedSum | None:
+    """What a fast kernel needs; None if none does this layer, which then takes int8.h's.
+
+    stable: choose nothing by the values of weights and scales, because they will change.
+    """
     p, weights = layer.call.parameters, layer.weights
     if isinstance(p, Sum):
         return _prepare_sum(layer, p)
@@ -61,8 +64,12 @@ def prepare(layer: Layer) -> Prepared | PreparedSum | None:
     # modulo 2^32, as an accumulator does
     bias = (weights.bias - p.input_zero * rows.sum(axis=1) + 2**31) % 2**32 - 2**31
     form = DEPTHWISE if kind == "depthwise" else SUMS
-    line = _line(form, weights, bias, p.range, least, most)
-    if kind != "depthwise" and is_better_sparse(weights.codes.reshape(len(rows), -1), kind):
+    line = None if stable else _line(form, weights, bias, p.range, least, most)
+    if (
+        not stable
+        and kind != "depthwise"
+        and is_better_sparse(weights.codes.reshape(len(rows), -1), kind)
+    ):
         scratch = 16 * rows.shape[1] if kind == "conv" else 0
         return Prepared(kind, bias, line, scratch, sparse=True)
     return Prepared(kind, bias, line, _scratch(kind, p))

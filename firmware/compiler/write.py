@@ -305,7 +305,7 @@ const {_C[target.dtype]} *{name}_output(void);
         for a in self._arrays():
             rows = f"extern {declaration(a.name, a.values)};\n"
             if a.pairs is not None:
-                rows = _either(f"extern {declaration(a.name, a.pairs)};\n", rows)
+                rows = either(f"extern {declaration(a.name, a.pairs)};\n", rows)
             lines.append(rows)
         return (
             f"/* The constants of model.c. */\n#ifndef {guard}\n#define {guard}\n\n"
@@ -320,11 +320,12 @@ const {_C[target.dtype]} *{name}_output(void);
                 parts.append(array(a.name, a.values, comment=a.comment))
                 continue
             comment = f"/* {a.comment} */\n" if a.comment else ""
-            parts.append(comment + _either(array(a.name, a.pairs), array(a.name, a.values)))
+            parts.append(comment + either(array(a.name, a.pairs), array(a.name, a.values)))
         return "\n".join(parts)
 
 
-def _either(dsp: str, rows: str) -> str:
+def either(dsp: str, rows: str) -> str:
+    """Text for the DSP extension, and for the other paths."""
     return f"#if MF_LAYERS_DSP\n{dsp}#else\n{rows}#endif\n"
 
 
