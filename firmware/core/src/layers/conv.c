@@ -39,6 +39,15 @@ static void gather(const mf_conv_layer *layer, const int8_t *input, const corner
     const mf_window *w = &layer->window;
     const int32_t channels = in->channels, row_size = in->width * channels;
     const int in_words = channels % 4 == 0;
+    if (length == channels && !layer->padding) { /* 1 × 1 */
+        const int8_t *from[MF_POSITIONS];
+        for (int p = 0; p < MF_POSITIONS; p++) {
+            from[p] = input + at[p].top * row_size + at[p].left * channels;
+        }
+        mf_append(columns, length, 0, from, channels, in_words);
+        mf_finish(columns, channels);
+        return;
+    }
     run runs[RUNS];
     const int count = find_runs(layer, at, runs);
     int32_t k = 0;
