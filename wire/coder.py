@@ -22,22 +22,35 @@ from wire.errors import CodecError
 TOP = 1 << 24  # the range is kept at or above this
 ONE = 1 << 16  # probabilities are 16 bits,
 LEAST = 32  # and never closer to 0 or 1 than this
-START = 6  # observations that an initial probability counts as
-SLOWEST = 120  # observations after which adaptation slows no further
+START = 16  # observations that an initial probability counts as
+SLOWEST = 64  # observations after which adaptation slows no further
 
 COUNTS, GAPS, LEVELS = range(3)  # kinds of numbers, each with contexts of its own
 STEPS = 16  # contexts of each kind for the length of a number, and as many for its next bit
 _USUAL = 8  # the context of a length that is the usual one
 
-# Probabilities of "longer", trained on updates of har and fashion at 10 to 2,000 values; the
-# contexts run from eight bits shorter than usual to seven bits longer.
-LONGER = (
-    (63000, 63000, 63000, 62500, 62000, 60000, 58000, 52000)
-    + (38000, 22000, 11000, 6000, 3000, 2000, 2000, 2000),
-    (63000, 63000, 63000, 62500, 62000, 60000, 58000, 52000)
-    + (38000, 22000, 11000, 6000, 3000, 2000, 2000, 2000),
-    (63000, 63000, 63000, 62500, 62000, 60000, 58000, 52000)
-    + (6000, 22000, 11000, 6000, 3000, 2000, 2000, 2000),
+# First probabilities, trained on har updates of 20 to 600 bytes and on model differences.  Of
+# each kind: that a number is longer than so many bits, from eight below the usual length on;
+# and that the bit after the leading one is set, by the length likewise.
+FIRST = (
+    (
+        (40800, 42500, 50700, 61500, 58900, 60500, 58400, 36200)
+        + (48100, 33300, 32900, 20600, 32800, 32800, 32800, 32800),
+        (32800, 32800, 32800, 32800, 32800, 32800, 32700, 56500)
+        + (29600, 29200, 25500, 28900, 32800, 32800, 32800, 32800),
+    ),
+    (
+        (62900, 61700, 60100, 58000, 57600, 55100, 49700, 44200)
+        + (36800, 30400, 20000, 18200, 19100, 32800, 32800, 32800),
+        (37700, 28900, 31600, 28600, 22600, 23100, 25800, 26700)
+        + (25800, 21900, 14400, 16500, 20500, 32800, 32800, 32800),
+    ),
+    (
+        (32800, 32800, 41900, 43600, 48500, 50200, 42900, 30200)
+        + (4300, 18200, 16100, 23100, 32800, 32800, 32800, 32800),
+        (32800, 32800, 32800, 32800, 32800, 32800, 32800, 30900)
+        + (25200, 22500, 20800, 23700, 32800, 32800, 32800, 32800),
+    ),
 )
 
 
@@ -56,8 +69,8 @@ class _Contexts:
 
     def __init__(self) -> None:
         self.chance: list[int] = []
-        for longer in LONGER:
-            self.chance += [*longer, *([ONE // 2] * STEPS)]
+        for longer, second in FIRST:
+            self.chance += [*longer, *second]
         self.seen = [START] * len(self.chance)
 
     def learn(self, context: int, bit: int) -> None:

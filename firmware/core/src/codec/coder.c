@@ -4,19 +4,27 @@
 
 enum {
     LEAST = 32,    /* probabilities stay this far from 0 and 1 */
-    START = 6,     /* decisions that a first probability counts as */
-    SLOWEST = 120, /* decisions after which adaptation slows no further */
+    START = 16,    /* decisions that a first probability counts as */
+    SLOWEST = 64,  /* decisions after which adaptation slows no further */
     USUAL = 8,     /* the context of a length that is the usual one */
 };
 #define ONE 65536u
 #define TOP (1u << 24) /* the range is kept at or above this */
 
-/* How likely a number is to be longer than so many bits, from eight bits below the usual
- * length on: see wire/coder.py. */
-static const uint16_t LONGER[MF_KINDS][MF_LENGTHS] = {
-    {63000, 63000, 63000, 62500, 62000, 60000, 58000, 52000, 38000, 22000, 11000, 6000, 3000, 2000, 2000, 2000},
-    {63000, 63000, 63000, 62500, 62000, 60000, 58000, 52000, 38000, 22000, 11000, 6000, 3000, 2000, 2000, 2000},
-    {63000, 63000, 63000, 62500, 62000, 60000, 58000, 52000, 6000, 22000, 11000, 6000, 3000, 2000, 2000, 2000},
+/* First probabilities: wire/coder.py says what they are and where they come from. */
+static const uint16_t FIRST[MF_KINDS][2 * MF_LENGTHS] = {
+    {40800, 42500, 50700, 61500, 58900, 60500, 58400, 36200,
+     48100, 33300, 32900, 20600, 32800, 32800, 32800, 32800,
+     32800, 32800, 32800, 32800, 32800, 32800, 32700, 56500,
+     29600, 29200, 25500, 28900, 32800, 32800, 32800, 32800},
+    {62900, 61700, 60100, 58000, 57600, 55100, 49700, 44200,
+     36800, 30400, 20000, 18200, 19100, 32800, 32800, 32800,
+     37700, 28900, 31600, 28600, 22600, 23100, 25800, 26700,
+     25800, 21900, 14400, 16500, 20500, 32800, 32800, 32800},
+    {32800, 32800, 41900, 43600, 48500, 50200, 42900, 30200,
+     4300, 18200, 16100, 23100, 32800, 32800, 32800, 32800,
+     32800, 32800, 32800, 32800, 32800, 32800, 32800, 30900,
+     25200, 22500, 20800, 23700, 32800, 32800, 32800, 32800},
 };
 
 static void begin(mf_coder *coder, mf_direction direction, int32_t size) {
@@ -31,7 +39,7 @@ static void begin(mf_coder *coder, mf_direction direction, int32_t size) {
     for (int kind = 0; kind < MF_KINDS; kind++) {
         for (int i = 0; i < 2 * MF_LENGTHS; i++) {
             mf_context *context = &coder->contexts[kind][i];
-            context->chance = i < MF_LENGTHS ? LONGER[kind][i] : (uint16_t)(ONE / 2);
+            context->chance = FIRST[kind][i];
             context->seen = START;
         }
     }

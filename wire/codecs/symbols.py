@@ -1,4 +1,4 @@
-"""The microfed codec: few values of an update, where they are, and how large.
+"""The format of the microfed codec: few values of an update, where they are, and how large.
 
 What is sent is symbols: 0 for most values, else a sign and a level of at least 1 that
 stands for a magnitude of (level + offset) steps.  One step holds for the whole update: the
@@ -29,6 +29,7 @@ STEP_CODES = 256  # step code c: 2^(c // 8 - 26) · 2^(c % 8 / 8)
 OFFSETS = 8  # offset code o: (2 o + 1) / 16 of a step
 MOST_LEVEL = 65535
 LARGEST = 2.0**20  # of a value; training that gives more has gone astray
+LEAST_BUDGET = 4  # bytes: every update can be written in so many
 RUNS_FROM = 4  # values for each run, from which on runs are counted apart
 _MANTISSAS = (0, 0x0B95C2, 0x1837F0, 0x25FED7, 0x3504F3, 0x45672A, 0x5744FD, 0x6AC0C7)
 
@@ -46,8 +47,8 @@ def step_of(code: int) -> np.float32:
     return np.uint32(bits).view(np.float32)
 
 
-def code_symbols(coder: Coder, symbols: I32, bounds: tuple[int, ...]) -> I32:
-    """Write `symbols`, or read over them; returns what was written or read, int32 (n,)."""
+def code_symbols(coder: Coder, symbols: I32, bounds: tuple[int, ...], most: int) -> I32:
+    """Write `symbols` of magnitudes up to `most`, or read over them; returns them, int32 (n,)."""
     n = bounds[-1]
     total = number(coder, COUNTS, int(np.count_nonzero(symbols)), n, max(1, n >> 8))
     runs = [(i, j) for i, j in pairwise(bounds) if i < j]
@@ -56,19 +57,18 @@ def code_symbols(coder: Coder, symbols: I32, bounds: tuple[int, ...]) -> I32:
     out = np.zeros(n, np.int32)
     left = total
     for start, stop in runs:
-        most = min(left, stop - start)
-        count = most
+        count = fits = min(left, stop - start)
         if stop < n:
             usual = left * (stop - start) // (n - start)
-            count = number(coder, COUNTS, int(np.count_nonzero(symbols[start:stop])), most, usual)
+            count = number(coder, COUNTS, int(np.count_nonzero(symbols[start:stop])), fits, usual)
         elif left > stop - start:
             raise CodecError("coded symbols", f"{left} in the last run", f"{stop - start}")
-        _code_run(coder, symbols[start:stop], out[start:stop], count)
+        _code_run(coder, symbols[start:stop], out[start:stop], count, most)
         left -= count
     return out
 
 
-def _code_run(coder: Coder, symbols: I32, out: I32, count: int) -> None:
+def _code_run(coder: Coder, symbols: I32, out: I32, count: int, largest: int) -> None:
     """Write or read the `count` symbols that are not 0."""
     places = np.flatnonzero(symbols)
     at, level = 0, 1
@@ -79,9 +79,24 @@ def _code_run(coder: Coder, symbols: I32, out: I32, count: int) -> None:
         at += number(coder, GAPS, gap, most, most // (left + 1))
         symbol = int(symbols[at])
         negative = coder.plain(int(symbol < 0), 1)
-        level = 1 + number(coder, LEVELS, max(abs(symbol) - 1, 0), MOST_LEVEL - 1, level - 1)
+        level = 1 + number(coder, LEVELS, max(abs(symbol) - 1, 0), largest - 1, level - 1)
         out[at] = -level if negative else level
         at += 1
+
+
+def write_symbols(symbols: I32, bounds: tuple[int, ...], most: int) -> bytes:
+    """A message of nothing but symbols."""
+    writer = Writer()
+    code_symbols(writer, symbols, bounds, most)
+    return writer.finish()
+
+
+def read_symbols(data: bytes, bounds: tuple[int, ...], most: int) -> I32:
+    """What `write_symbols` wrote; CodecError for bytes that it does not write."""
+    reader = Reader(data)
+    symbols = code_symbols(reader, np.zeros(bounds[-1], np.int32), bounds, most)
+    reader.finish()
+    return symbols
 
 
 def code_scale(coder: Coder, scale: Scale) -> Scale:
@@ -124,7 +139,7 @@ def write(delta: F32, bounds: tuple[int, ...], least: np.float32) -> bytes:
     symbols, scale = quantize(delta, least)
     writer = Writer()
     code_scale(writer, scale)
-    code_symbols(writer, symbols, bounds)
+    code_symbols(writer, symbols, bounds, MOST_LEVEL)
     return writer.finish()
 
 
@@ -134,9 +149,7 @@ def encode(delta: F32, bounds: tuple[int, ...], budget: int) -> bytes:
     Bisects the bits of the smallest magnitude that is sent: floats of one sign are ordered
     as their bits are.
     """
-    top = float(np.abs(delta).max(initial=np.float32(0)))
-    if not top < LARGEST:
-        raise CodecError("delta", str(top), f"magnitudes below {LARGEST:g}")
+    top = check_largest(delta)
     low = int(np.float32(max(step_of(0), top / (MOST_LEVEL // 2))).view(np.uint32))
     data = write(delta, bounds, np.uint32(low).view(np.float32))
     if len(data) <= budget:
@@ -153,10 +166,18 @@ def encode(delta: F32, bounds: tuple[int, ...], budget: int) -> bytes:
     return best
 
 
+def check_largest(delta: F32) -> float:
+    """The largest magnitude; CodecError if it is LARGEST or above."""
+    top = float(np.abs(delta).max(initial=np.float32(0)))
+    if not top < LARGEST:
+        raise CodecError("delta", str(top), f"magnitudes below {LARGEST:g}")
+    return top
+
+
 def decode(data: bytes, bounds: tuple[int, ...]) -> F32:
     """The values; CodecError for bytes that `encode` does not make."""
     reader = Reader(data)
     scale = code_scale(reader, Scale(0, 0))
-    symbols = code_symbols(reader, np.zeros(bounds[-1], np.int32), bounds)
+    symbols = code_symbols(reader, np.zeros(bounds[-1], np.int32), bounds, MOST_LEVEL)
     reader.finish()
     return dequantize(symbols, scale)
