@@ -12,7 +12,7 @@ import logging
 import math
 
 from aggregator.course import Course, Made, Run
-from aggregator.intake import Content, judge, read
+from aggregator.intake import Content, OfGateway, judge, read
 from aggregator.post import Post
 from aggregator.records import RoundRecord
 from aggregator.registry import Registry
@@ -36,13 +36,14 @@ from aggregator.round import (
     step,
 )
 from aggregator.transfers import Pulled, Transfers
-from wire.blocks import serve
+from wire.cbor import encode
 from wire.messages import (
     PROTOCOL,
     Announce,
     Block,
     Decline,
     Hello,
+    Manifest,
     Need,
     Offer,
     Phase,
@@ -70,6 +71,7 @@ class Coordinator:
         self._on_round = run.on_round
         self._registry = registry
         self._transfers = Transfers()
+        self._task: tuple[tuple[int, tuple[Manifest, ...], int], bytes] = ((0, (), 0), b"")
         self._session = 0  # until the first connect nothing is announced
         self._state, effects = self.course.resume(run.loaded, now)
         self._execute(effects, now)
@@ -93,6 +95,7 @@ class Coordinator:
         """The connection is new: who is there is not known; all say hello to a new session."""
         self._session = session
         self._registry.all_gone(now)
+        self._post.all_gone()
         self._announce()
 
     def handle(self, topic: str, payload: bytes, now: float) -> None:
@@ -101,7 +104,12 @@ class Coordinator:
         device, message = read(self._topics, topic, payload)
         match message:
             case Presence():
-                self._registry.presence(device, message, now)
+                if self._registry.presence(device, message, now):
+                    self._post.went(device)
+            case OfGateway(presence):
+                for gone in self._registry.gateway(device, presence, now):
+                    self._post.went(gone)
+                return  # its bytes are nobody's of the devices
             case Hello():
                 self._greet(device, message, now)
             case Need():
@@ -148,14 +156,15 @@ class Coordinator:
     def _serve(self, device: str, need: Need) -> None:
         if self._post.crowded():
             return  # it asks again
-        data = self._versions.find(need.id)
         if device not in self._registry:
             self._count(device, Reason.FOREIGN)
-        elif data is None:
+            return
+        blocks = self._versions.serve(need)
+        if blocks is None:
             self._count(device, Reason.STALE)
-        else:
-            for block in serve(need, {need.id: data}):
-                self._post.send(device, block)
+            return
+        for payload in blocks:
+            self._post.send_payload(device, payload)
 
     def _collect(self, device: str, block: Block, now: float) -> None:
         match self._transfers.take(device, block, now):
@@ -197,7 +206,10 @@ class Coordinator:
             return  # its Hello will bring it here again
         objects = self._versions.objects_for(peer.hello, self._state.terms.version)
         seconds = max(math.ceil(self._state.closes_at - now), 1)
-        self._post.send(device, self.course.task(self._state, objects, seconds))
+        terms = self._state.terms.number, objects, seconds
+        if terms != self._task[0]:  # most of a cohort is asked for the same
+            self._task = terms, encode(self.course.task(self._state, objects, seconds))
+        self._post.send_payload(device, self._task[1])
 
     def _fetch(self, device: str, offer: Offer, now: float) -> None:
         self._registry.holds(device, self._versions.digest, offer.version, offer.check)
@@ -254,4 +266,4 @@ class Coordinator:
             version=course.model.version,
             base=self._versions.digest,
         )
-        self._post.announce(announcement, self._registry.ids())
+        self._post.announce(announcement)

@@ -67,10 +67,9 @@ class Run:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Made:
-    """A new version, evaluated."""
+    """A new version, and its accuracy: the last one evaluated where it is not."""
 
     model: Model
-    file: bytes
     accuracy: float
 
 
@@ -132,6 +131,12 @@ class Course:
         """Take an update into the sum."""
         self._accumulator.add(delta, samples)
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether the version that is made next is one to evaluate."""
+        number = self.model.version + 1
+        return number >= self._settings.rounds or number % self._settings.evaluate_every == 0
+
     def close(self) -> None:
         """Take no more updates: `make` is to be called."""
         self.making = True
@@ -139,14 +144,16 @@ class Course:
     def make(self, evaluate: Callable[[bytes], float]) -> Made:
         """The next version from a closed round.  Slow, and changes nothing here."""
         model = self._versions.advance(self.model, self._accumulator.mean(), self._rule)
-        file = self._versions.file(model.weights)
-        return Made(model, file, evaluate(file))
+        if not self.evaluates:
+            return Made(model, self.accuracy)
+        return Made(model, evaluate(self._versions.file(model.weights)))
 
     def made(self, made: Made, state: RoundState, totals: Totals, now: float) -> RoundRecord:
         """Write the new version and the end of its round, in one transaction."""
         ending = self._ending(state, totals, now)
         self._store.close_round(state.terms.number, ending, made.model, made.accuracy)
         self.model, self.accuracy = made.model, made.accuracy
+        self._versions.keep(made.model)
         self.making, self._abandoned = False, 0
         return self._record(state, ending)
 

@@ -18,14 +18,15 @@ from aggregator.coordinator import Coordinator
 from aggregator.course import Course, Made, Run
 from aggregator.post import Post
 from aggregator.registry import Registry
-from mqtt_client.connection import Connection
-from mqtt_client.endpoint import Endpoint
+from mqtt_client.client import Broker, client_of
 from wire.cbor import encode
 from wire.messages import Presence, Status
 
 FIRST_CONNECT = 10.0  # seconds
 TICK = 0.25
-BATCH = 0.003  # seconds that a commit waits for company
+TURN = 0.001  # seconds: a commit that is quicker waits for this turn of the loop only
+BATCH = 0.003  # seconds that one waits at most
+WRITE = 1.0  # seconds between two times that model files are written
 FAREWELL = 5.0  # seconds that devices get to leave at the end
 REUNION = 1.0  # seconds that they get to come to an aggregator that was killed at the end
 MOST_WAITING_BYTES = 64 * 1024 * 1024  # towards a slow broker; beyond it devices must ask again
@@ -38,7 +39,7 @@ class Edge:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        broker: Broker,
         run: Run,
         make: Callable[[Course], Awaitable[Made]],
         write: Callable[[], None],
@@ -49,8 +50,8 @@ class Edge:
         self._write = write
         self._session = 0
         self._most_waiting = min(MOST_WAITING_BYTES // run.plan.wire.block, 50_000)
-        self._connection = Connection(
-            endpoint,
+        self._connection = client_of(
+            broker,
             f"microfed-{run.topics.fleet}-aggregator",
             on_message=self._on_message,
             on_connect=self._on_connect,
@@ -65,7 +66,10 @@ class Edge:
         self._end: asyncio.Future[bool] = self._loop.create_future()
         self._parted = asyncio.Event()  # the run is over, and every device has left
         self._making: asyncio.Task[None] | None = None
-        self._flush: asyncio.TimerHandle | None = None
+        self._flush: asyncio.Handle | None = None
+        self._commit = BATCH  # seconds that the last one took
+        self._written = -WRITE  # when the model files were
+        self._stale = False  # there is a newer model than in them
 
     async def run(self) -> bool:
         """Serve until the run is finished (True) or was asked to stop (False)."""
@@ -111,6 +115,8 @@ class Edge:
                 await self._connection.drain(FAREWELL)
         await self._connection.disconnect()
         self._post.close()
+        if self._stale:
+            self._write()
 
     def _will(self) -> tuple[str, bytes]:
         self._session = self._store.next_session()
@@ -137,7 +143,7 @@ class Edge:
     def _follow_up(self) -> None:
         course = self._coordinator.course
         if self._post.waiting and self._flush is None:
-            self._flush = self._loop.call_later(BATCH, self._flush_now)
+            self._flush = self._flush_soon()
         if course.making and self._making is None:
             self._making = self._loop.create_task(self._make_version())
         if course.failure is not None:
@@ -150,9 +156,17 @@ class Edge:
             else:
                 self._parted.set()
 
+    def _flush_soon(self) -> asyncio.Handle:
+        """Let a commit wait for company as long as one takes: the slower, the more go together."""
+        if self._commit < TURN:
+            return self._loop.call_soon(self._flush_now)
+        return self._loop.call_later(min(self._commit, BATCH), self._flush_now)
+
     def _flush_now(self) -> None:
         self._flush = None
+        begun = self._loop.time()
         self._guarded(lambda _now: self._post.flush())
+        self._commit = self._loop.time() - begun
 
     async def _make_version(self) -> None:
         try:
@@ -162,7 +176,14 @@ class Edge:
             return
         self._making = None
         self._guarded(lambda now: self._coordinator.made(made, now))
-        self._guarded(lambda _now: self._write())
+        self._stale = True
+        self._guarded(self._write_models)
+
+    def _write_models(self, now: float) -> None:
+        """Write the files when the last time is long enough ago; at the end in any case."""
+        if now - self._written >= WRITE:
+            self._written, self._stale = now, False
+            self._write()
 
     def _fail(self, error: Exception) -> None:
         if not self._end.done():

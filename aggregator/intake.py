@@ -15,7 +15,18 @@ from wire.errors import CodecError, WireError
 from wire.messages import Block, Decline, Hello, Message, Need, Offer, Presence, Reason
 from wire.topics import Topics
 
-_ALLOWED = {"state": (Presence,), "up": (Hello, Need, Block, Offer, Decline)}
+_ALLOWED = {
+    "state": (Presence,),
+    "gateway": (Presence,),
+    "up": (Hello, Need, Block, Offer, Decline),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OfGateway:
+    """What is said of a gateway, and so of the devices behind it."""
+
+    presence: Presence
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,7 +37,7 @@ class Content:
     delta: NDArray[np.float32]  # (unmasked parameters,)
 
 
-def read(topics: Topics, topic: str, payload: bytes) -> tuple[str, Message | Reason]:
+def read(topics: Topics, topic: str, payload: bytes) -> tuple[str, Message | OfGateway | Reason]:
     """Who sent what.  The device is "" if the topic is nobody's; a Reason says what is wrong."""
     sender = topics.sender(topic)
     if sender is None:
@@ -38,6 +49,8 @@ def read(topics: Topics, topic: str, payload: bytes) -> tuple[str, Message | Rea
         return device, Reason.MALFORMED
     if not isinstance(message, _ALLOWED[channel]):
         return device, Reason.MALFORMED
+    if channel == "gateway" and isinstance(message, Presence):
+        return device, OfGateway(message)
     return device, message
 
 

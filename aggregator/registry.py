@@ -3,11 +3,13 @@
 Only a Hello makes a device known, so a flood of state messages under invented
 ids costs nothing.  Sessions order what a device's life looks like from here:
 a LOST or SLEEPING of an older session than its last Hello says nothing.
+
+A device behind a gateway says so in its Hello.  When the gateway goes, they all do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from wire.messages import Hello, Presence, Status
@@ -29,7 +31,10 @@ class Registry:
     def __init__(self, most: int) -> None:
         self._most = most
         self._peers: dict[str, Peer] = {}
+        self._gateways: dict[str, int] = {}  # sessions of those that a Hello has named
+        self._sorted: list[str] | None = None  # who is there, until that changes
         self.online = 0  # devices that are there
+        self.awake = 0  # devices that are there or may come back: all that have not left
 
     def __contains__(self, device: object) -> bool:
         return device in self._peers
@@ -41,14 +46,11 @@ class Registry:
         """The peer of that id, if it is known."""
         return self._peers.get(device)
 
-    @property
-    def awake(self) -> int:
-        """Devices that are there or may come back: all that have not said that they leave."""
-        return sum(not peer.asleep for peer in self._peers.values())
-
     def ids(self) -> list[str]:
         """The devices that are there, sorted."""
-        return sorted(device for device, peer in self._peers.items() if peer.online)
+        if self._sorted is None:
+            self._sorted = sorted(d for d, peer in self._peers.items() if peer.online)
+        return self._sorted
 
     def hello(self, device: str, hello: Hello, now: float, keep: Collection[str]) -> bool:
         """Take a Hello; False if it must be refused.
@@ -63,8 +65,9 @@ class Registry:
             return False
         if known is None and not self._make_room(keep):
             return False
-        self.online += not (known and known.online)
-        self._peers[device] = Peer(hello, online=True, since=now)
+        self._put(device, Peer(hello, online=True, since=now))
+        if hello.gateway and len(self._gateways) < self._most:
+            self._gateways.setdefault(hello.gateway, 0)
         return True
 
     def holds(self, device: str, base: bytes, version: int, check: int) -> None:
@@ -72,7 +75,7 @@ class Registry:
         peer = self._peers.get(device)
         if peer is not None:
             hello = replace(peer.hello, base=base, version=version, check=check)
-            self._peers[device] = replace(peer, hello=hello)
+            self._put(device, replace(peer, hello=hello))
 
     def presence(self, device: str, presence: Presence, now: float) -> bool:
         """Take a birth, sleep or death; True if it changed who is there."""
@@ -81,21 +84,43 @@ class Registry:
             return False
         asleep = presence.status is Status.SLEEPING
         if not peer.online:  # it may come back without a Hello, when the run is over
-            self._peers[device] = replace(peer, asleep=asleep)
+            self._put(device, replace(peer, asleep=asleep))
             return False
         if presence.status is Status.ONLINE and presence.session == peer.hello.session:
             return False
         # A birth of a newer session ends the old one; its Hello will follow.
-        self.online -= 1
-        self._peers[device] = replace(peer, online=False, since=now, asleep=asleep)
+        self._put(device, replace(peer, online=False, since=now, asleep=asleep))
         return True
+
+    def gateway(self, name: str, presence: Presence, now: float) -> list[str]:
+        """Take a gateway's birth, sleep or death; the devices that went with it.
+
+        After a birth they say hello again.
+        """
+        session = self._gateways.get(name)
+        if session is None or presence.session < session:
+            return []
+        self._gateways[name] = presence.session
+        return self._gone(now, lambda peer: peer.hello.gateway == name)
 
     def all_gone(self, now: float) -> None:
         """Forget who is online, until they say hello again."""
-        self.online = 0
-        for device, peer in self._peers.items():
-            if peer.online:
-                self._peers[device] = replace(peer, online=False, since=now)
+        self._gone(now, lambda _: True)
+
+    def _gone(self, now: float, which: Callable[[Peer], bool]) -> list[str]:
+        gone = [d for d, peer in self._peers.items() if peer.online and which(peer)]
+        for device in gone:
+            self._put(device, replace(self._peers[device], online=False, since=now))
+        return gone
+
+    def _put(self, device: str, peer: Peer) -> None:
+        before = self._peers.get(device)
+        was_online = before is not None and before.online
+        self.online += peer.online - was_online
+        self.awake += (not peer.asleep) - (before is not None and not before.asleep)
+        if peer.online != was_online:
+            self._sorted = None
+        self._peers[device] = peer
 
     def _make_room(self, keep: Collection[str]) -> bool:
         if len(self._peers) < self._most:
@@ -103,5 +128,6 @@ class Registry:
         gone = [(p.since, d) for d, p in self._peers.items() if not p.online and d not in keep]
         if not gone:
             return False
-        del self._peers[min(gone)[1]]
+        evicted = self._peers.pop(min(gone)[1])
+        self.awake -= not evicted.asleep
         return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from hashlib import blake2b
+from heapq import nsmallest
 
 
 def cohort_size(setting: float, online: int) -> int:
@@ -25,17 +26,15 @@ def quorum_size(share: float, cohort: int) -> int:
 
 def choose(online: Iterable[str], size: int, seed: int, round_number: int) -> tuple[str, ...]:
     """The `size` devices of a round, sorted by id."""
-
-    def ticket(device: str) -> tuple[bytes, str]:
-        return _hash(seed, round_number, device, 8), device
-
-    return tuple(sorted(sorted(online, key=ticket)[:size]))
+    start = f"{seed} {round_number} ".encode()
+    tickets = [(_hash(start + device.encode(), 8), device) for device in online]
+    return tuple(sorted(device for _, device in nsmallest(size, tickets)))
 
 
 def task_seed(seed: int, round_number: int) -> int:
     """The 32-bit seed that a round's tasks carry."""
-    return int.from_bytes(_hash(seed, round_number, "", 4), "little")
+    return int.from_bytes(_hash(f"{seed} {round_number} ".encode(), 4), "little")
 
 
-def _hash(seed: int, round_number: int, device: str, size: int) -> bytes:
-    return blake2b(f"{seed} {round_number} {device}".encode(), digest_size=size).digest()
+def _hash(data: bytes, size: int) -> bytes:
+    return blake2b(data, digest_size=size).digest()

@@ -16,14 +16,14 @@ from aggregator.rules import rule_of
 from aggregator.settings import FederatedSettings
 from aggregator.store import Store
 from aggregator.versions import Versions
-from mqtt_client.endpoint import Endpoint
+from mqtt_client.client import Broker
 from wire.settings import WireSettings
 from wire.topics import Topics
 
 
 async def aggregate(
     *,
-    endpoint: Endpoint,
+    broker: Broker,
     fleet: str,
     base: bytes,
     run_dir: Path,
@@ -44,7 +44,7 @@ async def aggregate(
     does cancelling.
 
     Args:
-        endpoint: the broker.
+        broker: where it is, or the broker itself when it is in memory.
         fleet: one topic level: which devices these are.
         base: the int8 .tflite that version 0 is.
         run_dir: made if missing; the same arguments resume what it holds.
@@ -80,9 +80,11 @@ async def aggregate(
         run = Run(plan, topics, versions, store, loaded, on_round)
 
         async def make(course: Course) -> Made:
+            if not course.evaluates:  # it is made in less time than a thread wakes up
+                return course.make(evaluate)
             return await loop.run_in_executor(executor, course.make, evaluate)
 
-        edge = Edge(endpoint, run, make, lambda: write_models(run_dir, versions, store))
+        edge = Edge(broker, run, make, lambda: write_models(run_dir, versions, store))
         return await edge.run()
 
 

@@ -55,7 +55,13 @@ class FederatedSettings(BaseModel):
     )
     epochs: int = Field(1, ge=1, le=1000, description="Passes over a device's data per round.")
     batch: int = Field(16, ge=1, le=65_536, description="Samples in one local step.")
-    learning_rate: float = Field(0.05, gt=0, le=100, description="Local learning rate.")
+    learning_rate: float = Field(
+        0.01,
+        gt=0,
+        le=100,
+        description="Local learning rate.  Too low only costs rounds; too high, and the first "
+        "round forgets what the model knew.",
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="Local momentum.")
     weight_decay: float = Field(0.0, ge=0, le=1, description="Local L2 weight decay.")
     proximal: float = Field(
@@ -75,6 +81,13 @@ class FederatedSettings(BaseModel):
         True,
         description="Whether devices round activations while they train, as the int8 file does "
         "when it is used.",
+    )
+    evaluate_every: int = Field(
+        1,
+        ge=1,
+        le=100_000,
+        description="Rounds from one evaluation to the next; those between have the accuracy of "
+        "the last one.  The last round is always evaluated.",
     )
     decay: float = Field(
         1.0, gt=0, le=1, description="Factor on the local learning rate after every round."

@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -85,17 +85,16 @@ class Store:
         if self.dirty:
             self._db.execute("COMMIT")
 
-    def count(self, totals: Totals, more: Mapping[str, Totals]) -> None:
-        """Write the traffic until now, and by device what was added since the last count."""
+    def count(self, totals: Totals, more: Mapping[str, Sequence[int]]) -> None:
+        """Write the traffic until now, and what each device added since: bytes up and down."""
         self._put("bytes_up", totals.bytes_up)
         self._put("bytes_down", totals.bytes_down)
-        for device, traffic in more.items():
-            self._write(
-                "INSERT INTO traffic VALUES (?, ?, ?) ON CONFLICT (device) DO UPDATE SET "
-                "bytes_up = bytes_up + excluded.bytes_up, "
-                "bytes_down = bytes_down + excluded.bytes_down",
-                (device, traffic.bytes_up, traffic.bytes_down),
-            )
+        self._db.executemany(
+            "INSERT INTO traffic VALUES (?, ?, ?) ON CONFLICT (device) DO UPDATE SET "
+            "bytes_up = bytes_up + excluded.bytes_up, "
+            "bytes_down = bytes_down + excluded.bytes_down",
+            [(device, *traffic) for device, traffic in more.items()],
+        )
 
     def close(self) -> None:
         """Drop what is not committed; leave one plain file that needs no log beside it."""
@@ -237,7 +236,7 @@ class Store:
             "INSERT INTO versions VALUES (?, ?, ?, ?)",
             (
                 model.version,
-                zlib.compress(codes.astype("<i4").tobytes(), 6),
+                zlib.compress(codes.astype("<i4").tobytes(), 1),
                 scales.astype("<f4").tobytes(),
                 accuracy,
             ),

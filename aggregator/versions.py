@@ -26,14 +26,18 @@ from tflite_models.parameters import (
     to_float,
     weights_of,
 )
+from wire.blocks import serve
+from wire.cbor import encode
 from wire.difference import Codes, check_of, encode_difference
-from wire.messages import Hello, Kind, Manifest
+from wire.messages import Hello, Kind, Manifest, Need
 from wire.objects import manifest_of, pack_base
 
 F64 = NDArray[np.float64]
 
 CACHED_BYTES = 32 * 1024 * 1024  # of coded differences; more are coded again when asked for
 CACHED_VERSIONS = 4  # of arrays; the store has all
+RECENT = 4  # versions back: who holds an older one begins at 0, where one difference serves all
+CACHED_WINDOWS = 32  # answers to a Need, 256 KB each at most: a cohort asks for the same
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -72,6 +76,7 @@ class Versions:
         self._coded: OrderedDict[tuple[int, int], tuple[Manifest, bytes]] = OrderedDict()
         self._ids: dict[bytes, tuple[int, int]] = {}  # of differences to the newest version
         self._newest = 0
+        self._windows: OrderedDict[Need, tuple[bytes, ...]] = OrderedDict()
 
     def first(self, rule: Rule) -> Model:
         """Version 0: the base file itself."""
@@ -85,6 +90,15 @@ class Versions:
         master[self.layout.mask] += move
         weights = requantize(self.layout, master, model.weights.scales)
         return Model(model.version + 1, weights, master, rule_state)
+
+    def keep(self, model: Model) -> None:
+        """Remember a version that was made: it is asked for next."""
+        self._remember(model.version, model.weights)
+
+    def _remember(self, version: int, weights: Weights) -> None:
+        self._weights[version] = weights
+        if len(self._weights) > CACHED_VERSIONS:
+            self._weights.popitem(last=False)
 
     def file(self, weights: Weights) -> bytes:
         """A version as a .tflite file."""
@@ -107,7 +121,7 @@ class Versions:
         needed: tuple[Manifest, ...] = ()
         if hello.base != self.digest:
             needed, held = (self._base_manifest,), 0
-        elif held > target or hello.check != self.check(held):
+        elif not target - RECENT <= held <= target or hello.check != self.check(held):
             held = 0
         if held < target:
             needed += (self._difference(held, target)[0],)
@@ -119,6 +133,18 @@ class Versions:
             return self._packed
         versions = self._ids.get(object_id)
         return None if versions is None else self._difference(*versions)[1]
+
+    def serve(self, need: Need) -> tuple[bytes, ...] | None:
+        """The messages that answer a Need; None if there is no such object."""
+        data = self.find(need.id)
+        if data is None:
+            return None
+        if need not in self._windows:
+            blocks = serve(need, {need.id: data})
+            self._windows[need] = tuple(encode(block) for block in blocks)
+            if len(self._windows) > CACHED_WINDOWS:
+                self._windows.popitem(last=False)
+        return self._windows[need]
 
     def _difference(self, source: int, target: int) -> tuple[Manifest, bytes]:
         if target != self._newest:
@@ -145,9 +171,7 @@ class Versions:
         if version == 0:
             return self._first
         if version not in self._weights:
-            self._weights[version] = self._load(version)
-            if len(self._weights) > CACHED_VERSIONS:
-                self._weights.popitem(last=False)
+            self._remember(version, self._load(version))
         self._weights.move_to_end(version)
         return self._weights[version]
 

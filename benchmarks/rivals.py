@@ -145,7 +145,7 @@ async def _our_rounds(endpoint: Endpoint, base: bytes, run: Path) -> Row:
     shard = Shard(np.zeros((1, 28, 28, 1), np.float32), np.zeros(1, np.int32))
     await asyncio.gather(
         aggregate(
-            endpoint=endpoint,
+            broker=endpoint,
             fleet="rivals",
             base=base,
             run_dir=run,
@@ -157,7 +157,7 @@ async def _our_rounds(endpoint: Endpoint, base: bytes, run: Path) -> Row:
             on_round=lambda _: None,
         ),
         run_fleet(
-            endpoint=endpoint,
+            broker=endpoint,
             fleet="rivals",
             devices={f"c{i}": shard for i in range(CLIENTS)},
             settings=FleetSettings(),

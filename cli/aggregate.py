@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable, Coroutine, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +23,7 @@ from cli.progress import progress
 if TYPE_CHECKING:
     from aggregator.records import RoundRecord
     from cli.shares import Shares
+    from mqtt_client.client import Broker
 
 LOG_BYTES = 8_000_000  # of aggregator.log, and as much of the one before
 
@@ -71,7 +73,7 @@ def command(
     # Whoever started a part holds the folder, and concludes.
     with contextlib.nullcontext() if is_part else held(run):
         prepare(run, experiment, model)
-        _log_to(run / "aggregator.log")
+        log_to(run / "aggregator.log")
         started = time.monotonic()
         try:
             _serve(experiment, shares, broker_url, run, out)
@@ -84,13 +86,15 @@ def command(
 
 def _serve(experiment: Experiment, shares: Shares, url: str, run: Path, out: Output) -> None:
     """Aggregate in the folder `run` until the end; KeyboardInterrupt when asked to stop."""
-    from aggregator.service import aggregate
-    from cli.folder import BASE
-    from tflite_models.interpreter import Interpreter
+    broker = endpoint_of(url, experiment.broker)
+    with telling(experiment, out) as tell:
+        if not asyncio.run(aggregation(experiment, shares, broker, run, tell)):
+            raise KeyboardInterrupt
 
-    test = shares.split.test
-    x, y = shares.dataset.x[test], shares.dataset.y[test]
-    endpoint = endpoint_of(url, experiment.broker)
+
+@contextlib.contextmanager
+def telling(experiment: Experiment, out: Output) -> Iterator[Callable[[RoundRecord], None]]:
+    """Show and log each round while the run goes on."""
     rounds = experiment.federated.rounds
     with progress(out, "rounds", rounds) as step:
 
@@ -99,25 +103,38 @@ def _serve(experiment: Experiment, shares: Shares, url: str, run: Path, out: Out
             log.info(line)
             step(record.number, line)
 
-        finished = asyncio.run(
-            aggregate(
-                endpoint=endpoint,
-                fleet=experiment.name,
-                base=(run / BASE).read_bytes(),
-                run_dir=run,
-                settings=experiment.federated,
-                wire=experiment.wire,
-                expected=len(shares.devices),
-                seed=experiment.seed,
-                evaluate=lambda file: Interpreter(file).accuracy(x, y),
-                on_round=tell,
-            )
-        )
-    if not finished:
-        raise KeyboardInterrupt
+        yield tell
 
 
-def _log_to(path: Path) -> None:
+def aggregation(
+    experiment: Experiment,
+    shares: Shares,
+    broker: Broker,
+    run: Path,
+    tell: Callable[[RoundRecord], None],
+) -> Coroutine[Any, Any, bool]:
+    """The aggregator of an experiment in the folder `run`, as `aggregator.service` has it."""
+    from aggregator.evaluation import accuracy
+    from aggregator.service import aggregate
+    from cli.folder import BASE
+
+    test = shares.split.test
+    x, y = shares.dataset.x[test], shares.dataset.y[test]
+    return aggregate(
+        broker=broker,
+        fleet=experiment.name,
+        base=(run / BASE).read_bytes(),
+        run_dir=run,
+        settings=experiment.federated,
+        wire=experiment.wire,
+        expected=len(shares.devices),
+        seed=experiment.seed,
+        evaluate=lambda file: accuracy(file, x, y),
+        on_round=tell,
+    )
+
+
+def log_to(path: Path) -> None:
     """Keep what the parts of the aggregator say; a device cannot fill the disk with refusals."""
     handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"

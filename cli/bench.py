@@ -11,7 +11,10 @@ from cli.exits import Exit
 from cli.output import Output, reports_errors
 
 # Each is a module of benchmarks/ with run(only, out) → benchmarks.bars.Outcome.
-BENCHES = {"slice": "the main job, end to end: bars 2.1 to 2.6, and quick starts"}
+BENCHES = {
+    "slice": "the main job, end to end: bars 2.1 to 2.6, and quick starts",
+    "fleet": "the core and fleets of up to 10,000 devices: bars 3.1 to 3.7, beside simulators",
+}
 
 
 @click.command(epilog="Example: microfed bench slice --only 2.4 --json")

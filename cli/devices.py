@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.config import load
+from cli.config import Experiment, load
 from cli.options import broker_option, config_argument, endpoint_of, set_option
 from cli.output import Output, reports_errors, size
 from cli.parts import end_with_parent
+
+if TYPE_CHECKING:
+    from cli.shares import Shares
+    from device_sim.tally import FleetTally
+    from mqtt_client.client import Broker
 
 
 @click.command(
@@ -37,14 +45,17 @@ def command(
     tally_path: Path | None,
     out: Output,
 ) -> None:
-    """Run simulated devices of CONFIG, each with an MQTT connection of its own."""
+    """Run simulated devices of CONFIG against the broker that its aggregator is on."""
     end_with_parent()
     experiment = load(config, overrides)
 
-    from cli.shares import device_id, shares_of
-    from device_sim.fleet import Shard, run_fleet
-    from device_sim.trainers import fastest_trainer
+    from cli.shares import shares_of
 
+    if experiment.fleet.transport == "memory":
+        raise click.UsageError(
+            "fleet.transport: memory is one process with aggregator and broker: use microfed run, "
+            "or --set fleet.transport=gateway"
+        )
     shares = shares_of(experiment)
     total = len(shares.devices)
     last = min(first + count, total) if count else total
@@ -52,22 +63,14 @@ def command(
         raise click.UsageError(
             f"--first {first} --count {count}: the experiment has {total} devices"
         )
-    clients = shares.split.clients
-    devices = {
-        device_id(index): Shard(shares.dataset.x[clients[index]], shares.dataset.y[clients[index]])
-        for index in range(first, last)
-    }
-    tally = asyncio.run(
-        run_fleet(
-            endpoint=endpoint_of(broker_url, experiment.broker),
-            fleet=experiment.name,
-            devices=devices,
-            settings=experiment.fleet,
-            seed=experiment.seed,
-            wire=experiment.wire,
-            trainer=fastest_trainer,
-        )
-    )
+    devices = range(first, last)
+    endpoint = endpoint_of(broker_url, experiment.broker)
+    if experiment.fleet.engine == "ray":
+        from device_sim.cluster import run_on_ray
+
+        tally = run_on_ray(**_fleet(experiment, shares, devices), broker=endpoint)
+    else:
+        tally = asyncio.run(simulation(experiment, shares, endpoint, devices))
     if tally_path is not None:
         tally.write(tally_path)
     out.line(
@@ -82,3 +85,38 @@ def command(
             "bytes_down": tally.bytes_down,
         }
     )
+
+
+def processes_of(experiment: Experiment) -> int:
+    """How many processes of this machine share the devices."""
+    return experiment.fleet.processes or min(2, os.cpu_count() or 1)
+
+
+def simulation(
+    experiment: Experiment, shares: Shares, broker: Broker, which: range
+) -> Coroutine[Any, Any, FleetTally]:
+    """Some devices of an experiment, as `device_sim.fleet` has them."""
+    from device_sim.fleet import run_fleet
+
+    alone = experiment.fleet.transport == "memory"
+    threads = max(1, (os.cpu_count() or 1) // (1 if alone else processes_of(experiment)))
+    return run_fleet(**_fleet(experiment, shares, which), broker=broker, threads=threads)
+
+
+def _fleet(experiment: Experiment, shares: Shares, which: range) -> dict[str, Any]:
+    """What a fleet is told wherever it runs."""
+    from cli.shares import device_id
+    from device_sim.shard import Shard
+    from device_sim.trainers import fastest_trainer
+
+    x, y, clients = shares.dataset.x, shares.dataset.y, shares.split.clients
+    return {
+        "fleet": experiment.name,
+        "devices": {
+            device_id(index): Shard(x[clients[index]], y[clients[index]]) for index in which
+        },
+        "settings": experiment.fleet,
+        "seed": experiment.seed,
+        "wire": experiment.wire,
+        "trainer": fastest_trainer,
+    }

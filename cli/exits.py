@@ -25,6 +25,8 @@ class Exit(IntEnum):
 BY_ERROR = {
     "cli.config.ConfigError": Exit.CONFIG,
     "cli.exits.MissingError": Exit.MISSING,
+    "core.library.NoCoreError": Exit.MISSING,
+    "device_sim.cluster.NoRayError": Exit.MISSING,
     "datasets.errors.DataError": Exit.DATA,
     "mqtt_client.endpoint.BrokerUnreachable": Exit.BROKER,
     "mqtt_broker.errors.BrokerError": Exit.BROKER,

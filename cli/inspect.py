@@ -15,6 +15,7 @@ from tflite_models.boards import BOARDS, board_named, fits
 from tflite_models.errors import ModelError
 
 if TYPE_CHECKING:
+    from tflite_models.boards import Board
     from tflite_models.inspect import Summary
 
 
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     metavar="NAME",
     help=f"Say whether it fits; exit code 7 if not. {', '.join(BOARDS)}.",
 )
+@click.option("--train", is_flag=True, help="Say how much RAM training takes, choice by choice.")
 @reports_errors
-def command(file: Path, board: str | None, out: Output) -> None:
+def command(file: Path, board: str | None, train: bool, out: Output) -> None:
     """Say what FILE holds: operators, tensors, quantisation, sparsity, MACs, flash and RAM."""
     from tflite_models.inspect import summarize
 
@@ -43,9 +45,36 @@ def command(file: Path, board: str | None, out: Output) -> None:
         for reason in verdict.reasons:
             out.line(f"  {reason}")
         result |= {"board": board, **asdict(verdict)}
+    trainable = True
+    if train:
+        training = _training(file, board_named(board) if board else None, out)
+        trainable = not board or training["chosen"] is not None
+        result["training"] = training
     out.result(result)
-    if verdict and not verdict.fits:
+    if not trainable or (verdict and not verdict.fits):
         sys.exit(Exit.BUDGET)
+
+
+def _training(file: Path, board: Board | None, out: Output) -> dict[str, Any]:
+    """Show what can be trained in how much RAM, and what fits the board."""
+    from device_sim.memory import choices, largest_that_fits
+    from tflite_models.graph import read_graph
+    from tflite_models.parameters import layout_of
+
+    graph = read_graph(file.read_bytes())
+    found = choices(graph, layout_of(graph))
+    chosen = largest_that_fits(found, board) if board else None
+    out.table(
+        ("trains", "parameters", "RAM"),
+        [(c.name, f"{c.parameters:,}", f"{c.bytes:,} B") for c in found],
+    )
+    if board:
+        name = f"{chosen.name} ({chosen.bytes:,} B)" if chosen else "nothing: too little RAM"
+        out.line(f"{board.title} can train {name}")
+    return {
+        "choices": [{"name": c.name, "parameters": c.parameters, "bytes": c.bytes} for c in found],
+        "chosen": chosen.name if chosen else None,
+    }
 
 
 def _show(file: Path, summary: Summary, out: Output) -> None:

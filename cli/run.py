@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from datetime import datetime
@@ -15,6 +14,7 @@ from aggregator.records import has_begun
 from cli.build import build_model
 from cli.conclude import conclude
 from cli.config import ConfigError, Experiment, load
+from cli.devices import processes_of
 from cli.exits import RunError
 from cli.folder import CONFIG, held, prepare
 from cli.options import set_option
@@ -65,7 +65,7 @@ def command(
     folder: Path | None,
     out: Output,
 ) -> None:
-    """Run a whole experiment: a broker, an aggregator, and an MQTT connection per device."""
+    """Run a whole experiment: a broker, an aggregator, and all devices."""
     if resume is not None:
         if config or model or folder or overrides:
             raise click.UsageError("--resume takes everything from the run: name nothing else")
@@ -89,7 +89,12 @@ def command(
             if model is None:
                 model = Path(build_model(experiment, run / "build", out)["model"])
         prepare(run, experiment, model)
-        seconds = teach(experiment, len(shares.devices), run, out)
+        if experiment.fleet.transport == "memory":
+            from cli.alone import teach_alone
+
+            seconds = teach_alone(experiment, shares, run, out)
+        else:
+            seconds = teach(experiment, len(shares.devices), run, out)
         out.result(conclude(run, seconds, out))
 
 
@@ -97,7 +102,8 @@ def teach(experiment: Experiment, count: int, run: Path, out: Output) -> float:
     """Run the three parts until the aggregator has finished; return the seconds it took."""
     from mqtt_broker.broker import start
 
-    processes = experiment.fleet.processes or min(2, os.cpu_count() or 1)
+    on_ray = experiment.fleet.engine == "ray"  # then one process hands them to the cluster
+    processes = 1 if on_ray else processes_of(experiment)
     share = -(-count // processes)
     started = time.monotonic()
     with start(experiment.broker, run / "broker") as broker, Parts() as parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from enum import IntEnum
 from typing import Any
 
@@ -33,6 +34,11 @@ class Path(IntEnum):
     VNNI = 2
 
 
+def paths() -> list[Path]:
+    """The paths of this machine, the portable one first.  Raises NoCoreError."""
+    return [path for path in Path if path <= _core().mf_int8_best_path()]
+
+
 class Int8Model:
     """A file with one input and one output, ready to run; threads may share it.
 
@@ -58,6 +64,7 @@ class Int8Model:
         if packed.size:
             _raise(self._core.mf_int8_pack(ctypes.byref(self._plan), packed.ctypes.data))
             self._kept.append(packed)
+        self._own = threading.local()
 
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """The outputs (n, *output) for inputs (n, *input), both in the file's types.
@@ -70,12 +77,19 @@ class Int8Model:
             raise ModelError("input", f"{x.dtype.name} {x.shape}: {wanted} is allowed")
         x = np.ascontiguousarray(x)
         out = np.empty((len(x), *target.shape[1:]), target.dtype)
-        arena = aligned(self._plan.arena_size + self._plan.scratch_size)
+        arena = self._arena()
         plan = ctypes.byref(self._plan)
         _raise(
             self._core.mf_int8_run(plan, x.ctypes.data, out.ctypes.data, len(x), arena.ctypes.data)
         )
         return out
+
+    def _arena(self) -> NDArray[np.uint8]:
+        """This thread's; kept, because fresh memory costs more than a small model's run."""
+        if not hasattr(self._own, "arena"):
+            self._own.arena = aligned(self._plan.arena_size + self._plan.scratch_size)
+        arena: NDArray[np.uint8] = self._own.arena
+        return arena
 
 
 def make_plan(graph: Graph, program: Program, file: bytes) -> tuple[Plan, list[Any]]:
@@ -112,8 +126,8 @@ def make_plan(graph: Graph, program: Program, file: bytes) -> tuple[Plan, list[A
         return made
 
     steps = (Step * len(program.calls))(*map(step, program.calls))
-    constants = aligned(len(derived))
-    constants[:] = np.frombuffer(derived, np.uint8)
+    constants = aligned(len(derived) + 1)  # of an empty array NumPy tells no address
+    constants[: len(derived)] = derived
     plan = Plan(
         steps=steps,
         model=model.ctypes.data,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from core import int8_lower_axes, int8_lower_layers
 from core.int8_calls import Activation, Call, Program
 from core.int8_site import Site
+from tflite_models.errors import ModelError
 from tflite_models.graph import Graph, unsupported
 from tflite_models.memory import plan_memory
 
@@ -22,7 +23,8 @@ VIEWS = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
 def lower(graph: Graph) -> Program:
     """The program of an int8 graph.
 
-    Raises UnsupportedModel, naming operator and tensors, for what no kernel does.
+    Raises UnsupportedModel, naming operator and tensors, for what no kernel does, and
+    ModelError for an output that is constant.
     """
     views = _views(graph)
     calls: list[Call] = []
@@ -37,11 +39,15 @@ def lower(graph: Graph) -> Program:
             calls += OPERATORS[operator.name](Site(graph, operator, views))
         except ValueError as error:
             raise unsupported(graph, operator, str(error)) from error
+    outputs = tuple(Activation(views.get(i, i)) for i in graph.outputs)
+    for output in outputs:
+        if graph.tensors[output.tensor].data is not None:
+            raise ModelError("graph", f"output tensor {output.tensor} is constant")
     return Program(
         tuple(calls),
         plan_memory(_without_views(graph, views)),
         tuple(Activation(i) for i in graph.inputs),
-        tuple(Activation(views.get(i, i)) for i in graph.outputs),
+        outputs,
     )
 
 
@@ -50,6 +56,8 @@ def _views(graph: Graph) -> dict[int, int]:
     views: dict[int, int] = {}
     for operator in graph.operators:
         if operator.name in VIEWS:
+            if not operator.inputs or operator.inputs[0] < 0 or len(operator.outputs) != 1:
+                raise unsupported(graph, operator, "one input and one output are needed")
             source, target = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
             if source.nbytes != target.nbytes or source.dtype != target.dtype:
                 raise unsupported(graph, operator, "input and output differ in size")

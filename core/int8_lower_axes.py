@@ -72,10 +72,9 @@ def concatenate(site: Site) -> list[Call]:
     for k in range(len(site.operator.inputs)):
         part = site.input(k)
         coding(part)
-        if part.nbytes:
-            steps = _steps(target)
-            move = _move(part.shape, _steps(part.shape), steps, 0, start * steps[axis])
-            calls.append(site.call("copy", move, part))
+        steps = _steps(target)
+        move = _move(part.shape, _steps(part.shape), steps, 0, start * steps[axis])
+        calls.append(site.call("copy", move, part))
         start += part.shape[axis]
     if start != target[axis]:
         raise ValueError(f"inputs of {start} along axis {axis} for an output of {target}")

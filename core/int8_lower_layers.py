@@ -65,9 +65,8 @@ def _filter(site: Site, axis: int) -> tuple[Filter, int]:
             raise ValueError("the bias has not one value for each output channel")
         bias = Stored(site.input(2).index)
     source = coding(site.input())[0]
-    # one scale: multiplied in float; several: in double
-    scales = [float(source * q.scale[0])] if q.scale.size == 1 else source * q.scale.astype(float)
-    pairs = [multiplier_of(float(s) / float(coding(target)[0])) for s in scales]
+    scales = float(source) * q.scale.astype(float) / float(coding(target)[0])
+    pairs = [multiplier_of(float(scale)) for scale in scales]
     multipliers = np.array([m for m, _ in pairs], np.int32)
     shifts = np.array([s for _, s in pairs], np.int8)
     made = Filter(Stored(weights.index), bias, Derived(multipliers), Derived(shifts))
@@ -124,13 +123,16 @@ def _softmax(site: Site) -> list[Call]:
     scale, _ = coding(site.input())
     if coding(site.output) != (np.float32(1 / 256), LEAST):
         raise ValueError("the output needs a scale of 1/256 and a zero point of -128")
-    columns = site.input().shape[-1]
+    columns = site.input().shape[-1] if site.input().shape else 1
     beta = np.float32(site.options["beta"])
-    real = min(float(beta) * float(scale) * 2.0**26, 2.0**31 - 1)
-    multiplier, shift = multiplier_of(real)
+    real = float(beta) * float(scale) * 2.0**26
+    if real >= 2**30:  # one code below the largest is nothing already
+        multiplier, shift, least = 0, 0, 0
+    else:
+        multiplier, shift = multiplier_of(real)
+        least = -input_radius(5, shift)
     if shift < 0:
         raise ValueError(f"beta {beta} and input scale {scale} are too small")
-    least = -input_radius(5, shift)
     rows = SoftmaxRows(
         prod(site.input().shape) // columns, columns, Scale(multiplier, shift), least
     )

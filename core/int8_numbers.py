@@ -82,8 +82,9 @@ def _table(
     scale: np.float32, zero_point: int, code_of: Callable[[int], int], ends: tuple[int, int]
 ) -> NDArray[np.int8]:
     """code_of each code in Q4; beyond what Q4 holds, the two ends."""
-    multiplier, shift = multiplier_of(float(scale) * 2.0 ** (31 - 4))
-    radius = input_radius(4, shift)
+    real = float(scale) * 2.0 ** (31 - 4)
+    multiplier, shift = (0, 31) if real >= 2**30 else multiplier_of(real)
+    radius = input_radius(4, shift)  # 0 where a single code is beyond
     table = np.empty(256, np.int8)
     for code in range(LEAST, MOST + 1):
         x = code - zero_point

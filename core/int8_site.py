@@ -24,9 +24,9 @@ class Site:
         self._views = views
         self.operator = operator
         self.options: Any = operator.options
-        for i in operator.outputs:
-            if graph.tensors[i].nbytes == 0:
-                raise ValueError("an empty output")
+        for i in (*operator.inputs, *operator.outputs):
+            if i >= 0 and graph.tensors[i].nbytes == 0:
+                raise ValueError(f"tensor {i} is empty")
 
     def input(self, k: int = 0) -> Tensor:
         """The k-th input, present."""

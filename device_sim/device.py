@@ -8,8 +8,6 @@ docs/protocol.md has the flow of a round.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from device_sim.download import ask_again, proceed, take_block
 from device_sim.events import (
     BatteryLow,
@@ -111,7 +109,7 @@ def _connect(turn: Turn) -> None:
         turn.say_hello()
     pull = turn.device.pull
     if pull:
-        turn.change(pull=replace(pull, retry=Retry.start(turn.now, RESUME_WAIT)))
+        turn.change(pull=pull._replace(retry=Retry.start(turn.now, RESUME_WAIT)))
     resume_offers(turn)
     if turn.device.announced and unheard(turn.device, turn.device.announced):
         turn.expect_hello()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from device_sim.events import Train
 from device_sim.models import DamagedError, Model, UntrainableError
 from device_sim.state import MAX_FAILURES, WINDOW, Device, Pull, Retry, Stage
@@ -62,7 +60,7 @@ def take_block(turn: Turn, block: Block) -> None:
     if not new:
         turn.refuse("block: repeated")
         return
-    pull = replace(pull, awaited=pull.awaited - 1, retry=pull.retry.postponed(turn.now))
+    pull = pull._replace(awaited=pull.awaited - 1, retry=pull.retry.postponed(turn.now))
     turn.change(pull=pull)
     job = turn.device.job
     if job is None or job.stage is not Stage.PULLING:
@@ -80,7 +78,7 @@ def _ask(turn: Turn, retry: Retry) -> None:
     need = pull.assembly.missing(WINDOW)
     assert need is not None
     awaited = sum(byte.bit_count() for byte in need.bitmap)
-    turn.change(pull=replace(pull, awaited=awaited, retry=retry))
+    turn.change(pull=pull._replace(awaited=awaited, retry=retry))
     turn.send(need)
 
 

@@ -1,4 +1,4 @@
-"""Many simulated devices in one process: one event loop, a connection each, one trainer thread."""
+"""Many simulated devices in one process: one event loop, a few lines, a few trainer threads."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import resource
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from device_sim.ground import Ground, Happening
+from device_sim.line import Gateway, Line, OwnLine
 from device_sim.models import Models, TrainerOf
 from device_sim.profile import profile_of, rng_of
 from device_sim.runner import Runner
@@ -19,7 +19,8 @@ from device_sim.settings import FleetSettings
 from device_sim.shard import Shard
 from device_sim.state import Traits
 from device_sim.tally import FleetTally
-from mqtt_client.endpoint import Endpoint
+from device_sim.workshop import Workshop
+from mqtt_client.client import Broker
 from tflite_models.boards import board_named
 from wire.codec import CODECS
 from wire.messages import MAX_OBJECT
@@ -28,20 +29,21 @@ from wire.topics import Topics
 
 __all__ = ["FleetTally", "Happening", "Shard", "run_fleet"]
 
-STAGGER = 0.001  # seconds between the starts of two devices
+STAGGER = 0.001  # seconds between the starts of two lines
 GRACE = 10.0  # seconds that devices have to say goodbye when the process must end
 SPARE_FILES = 64
 
 
 async def run_fleet(
     *,
-    endpoint: Endpoint,
+    broker: Broker,
     fleet: str,
     devices: Mapping[str, Shard],
     settings: FleetSettings,
     seed: int,
     wire: WireSettings,
     trainer: TrainerOf,
+    threads: int = 1,
     on_event: Callable[[Happening], None] = lambda _: None,
 ) -> FleetTally:
     """Run the devices until the aggregator says that the run is over, and return their counts.
@@ -49,53 +51,65 @@ async def run_fleet(
     SIGTERM makes every device say goodbye; the counts until then are returned.
 
     Args:
-        endpoint: the broker.
+        broker: where it is, or the broker itself when it is in memory.
         fleet: names the topics.
         devices: every device's id and data.
-        settings: their hardware and their mishaps.
+        settings: their hardware and their mishaps, and how they are connected.
         seed: with a device's id the source of all its chances.
         wire: how objects are cut.
         trainer: makes what trains a network; called once for each base file.
+        threads: that train.
         on_event: told what happens, on the loop; return quickly.
 
     Raises:
         BrokerUnreachable: no device could reach the broker; a later loss is waited out.
     """
-    _allow_files(len(devices) + SPARE_FILES)
+    workshop = Workshop(threads)
+    ground = Ground(broker, Topics(fleet), workshop, on_event, asyncio.Event())
     flash = min(board_named(settings.board).flash, MAX_OBJECT)
     models = Models(trainer, flash)
-    with ThreadPoolExecutor(1, "training") as executor:
-        ground = Ground(endpoint, Topics(fleet), executor, on_event, asyncio.Event())
-        runners = {}
-        for name, shard in devices.items():
-            rng = rng_of(seed, name)
-            traits = Traits(
-                id=name,
-                board=settings.board,
-                buffer=wire.block,
-                flash=flash,
-                samples=len(shard),
-                codecs=frozenset(CODECS),
-                models=models,
-            )
-            runners[name] = Runner(ground, traits, shard, profile_of(settings, rng), rng)
-        try:
-            await _live(list(runners.values()))
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+    own = settings.transport == "mqtt"
+
+    def runner_of(name: str, gateway: str) -> Runner:
+        rng = rng_of(seed, name)
+        traits = Traits(
+            id=name,
+            board=settings.board,
+            buffer=wire.block,
+            flash=flash,
+            samples=len(devices[name]),
+            codecs=frozenset(CODECS),
+            models=models,
+            gateway=gateway,
+        )
+        return Runner(ground, traits, devices[name], profile_of(settings, rng), rng)
+
+    names, size = tuple(devices), 1 if own else settings.gateway
+    groups = [names[start : start + size] for start in range(0, len(names), size)]
+    runners = {name: runner_of(name, "" if own else group[0]) for group in groups for name in group}
+    lines: list[Line] = [
+        OwnLine(ground, runners[group[0]])
+        if own
+        else Gateway(ground, group[0], [runners[name] for name in group])
+        for group in groups
+    ]
+    _allow_files(len(lines) + SPARE_FILES)
+    try:
+        await _live(lines, list(runners.values()))
+    finally:
+        workshop.close()
     return FleetTally({name: runner.tally for name, runner in runners.items()})
 
 
-async def _live(runners: list[Runner]) -> None:
-    """Let them live until all have left, one failed, or the process must end."""
-    tasks = [
-        asyncio.create_task(runner.live(index * STAGGER)) for index, runner in enumerate(runners)
-    ]
+async def _live(lines: Sequence[Line], runners: Sequence[Runner]) -> None:
+    """Let them live until all have left, one line failed, or the process must end."""
+    loop = asyncio.get_running_loop()
+    starts = [loop.call_later(i * STAGGER, line.begin) for i, line in enumerate(lines)]
     told = asyncio.Event()
     watch = asyncio.create_task(told.wait())
     try:
         with _on_sigterm(told.set):
-            everyone = asyncio.gather(*tasks)
+            everyone = asyncio.gather(*(line.done for line in lines))
             both: set[asyncio.Future[Any]] = {everyone, watch}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not everyone.done():
@@ -105,9 +119,12 @@ async def _live(runners: list[Runner]) -> None:
             if everyone.done():
                 everyone.result()
     finally:
-        for task in (watch, *tasks):
-            task.cancel()
-        await asyncio.gather(watch, *tasks, return_exceptions=True)
+        watch.cancel()
+        for start in starts:
+            start.cancel()
+        for line in lines:
+            line.end()
+        await asyncio.gather(watch, *(line.done for line in lines), return_exceptions=True)
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Literal
 
-from mqtt_client.endpoint import Endpoint
+from device_sim.workshop import Workshop
+from mqtt_client.client import Broker
 from wire.topics import Topics
 
 What = Literal["connected", "vanished", "accepted", "refused", "left"]
@@ -27,8 +27,8 @@ class Happening:
 class Ground:
     """What all devices of a process stand on."""
 
-    endpoint: Endpoint
+    broker: Broker
     topics: Topics
-    executor: Executor  # does one device's training after the other's
+    workshop: Workshop
     on_event: Callable[[Happening], None]
     reached: asyncio.Event  # the broker has taken somebody: who is refused tries again

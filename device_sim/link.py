@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from typing import Self
 
 
 class Link:
@@ -31,6 +32,13 @@ class Link:
         self._free_at = 0.0
         self._waiting: dict[int, asyncio.TimerHandle] = {}
         self._count = 0
+
+    @classmethod
+    def of(
+        cls, loop: asyncio.AbstractEventLoop, rate: float, loss: float, rng: random.Random
+    ) -> Self | None:
+        """A link, or None for one that neither delays nor loses."""
+        return cls(loop, rate, loss, rng) if rate or loss else None
 
     def carry(self, size: int, deliver: Callable[[], None], *, sure: bool = False) -> None:
         """Call `deliver` when `size` bytes have crossed, or never.

@@ -14,6 +14,7 @@ from device_sim.lower import lower
 from device_sim.trainer import F32, DivergedError, Labels, Trained
 from device_sim.twin.checks import check_inputs, check_labels, check_loss
 from device_sim.twin.program import compile_graph
+from tflite_models.errors import ModelError
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
 from wire.messages import Recipe
@@ -45,25 +46,23 @@ class Native:
         self._classes = 0 if reconstructs else self.program.classes
         loss = core.Loss.SQUARED_ERROR if reconstructs else core.Loss.CROSS_ENTROPY
         self.model = lower(graph, layout, self.program, loss)
-        self._path = path
         self._mask = layout.mask.astype(np.uint8)
-        self._plans: dict[int, core.Plan] = {}
-        one, two = (self._plan(tile).memory(core.Recipe(1, 1), 0) for tile in (1, 2))
-        self._tile = min(max(CACHE // max(two - one, 1), 1), MOST_TOGETHER)
+        one, two = (self._laid_out(tile, path).memory(core.Recipe(1, 1), 0) for tile in (1, 2))
+        tile = min(max(CACHE // max(two - one, 1), 1), MOST_TOGETHER)
+        self._plan = self._laid_out(tile, path)
 
     def predict(self, weights: F32, x: F32) -> F32:
         """The logits (n, classes) of x (n, *input shape)."""
         check_inputs(self.program, self.layout, weights, x)
-        return self._plan(self._tile).predict(np.ascontiguousarray(x), _flat(weights))
+        return self._plan.predict(np.ascontiguousarray(x), _flat(weights))
 
     def train(self, weights: F32, x: F32, y: Labels, recipe: Recipe, seed: int) -> Trained:
         """Train a copy of the weights as device_sim/twin/sgd.py says."""
         check_inputs(self.program, self.layout, weights, x)
         check_labels(y, len(x), self._classes)
-        plan = self._plan(min(self._tile, recipe.batch))
         labels = np.ascontiguousarray(y, np.int32)
         try:
-            trained, before, after = plan.train(
+            trained, before, after = self._plan.train(
                 *(_settings(recipe), np.ascontiguousarray(x), labels),
                 *(seed & 0xFFFFFFFF, _flat(weights), self._mask),
             )
@@ -80,14 +79,15 @@ class Native:
         check_inputs(self.program, self.layout, weights, x)
         check_labels(y, len(x), self._classes)
         labels: NDArray[np.int32] = np.ascontiguousarray(y, np.int32)
-        plan = self._plan(self._tile)
-        return plan.gradient(np.ascontiguousarray(x), labels, _flat(weights), rounded=rounded)
+        return self._plan.gradient(np.ascontiguousarray(x), labels, _flat(weights), rounded=rounded)
 
-    def _plan(self, tile: int) -> core.Plan:
-        if tile not in self._plans:
-            trains = bytes([EVERYTHING]) * len(self.model.steps)
-            self._plans[tile] = core.Plan(self.model, trains, tile, self._path)
-        return self._plans[tile]
+    def _laid_out(self, tile: int, path: core.Path | None) -> core.Plan:
+        """The plan for so many samples at a time; how many changes no bit of a result."""
+        trains = bytes([EVERYTHING]) * len(self.model.steps)
+        try:
+            return core.Plan(self.model, trains, tile, path)
+        except core.CoreError as error:
+            raise ModelError("graph", f"the core cannot train it: {error}") from error
 
 
 def _flat(weights: F32) -> F32:

@@ -1,4 +1,4 @@
-"""The edge of one simulated device: gives the state machine its connection, clock and work."""
+"""The edge of one simulated device: gives the state machine its line, clock and work."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from functools import partial
+from typing import Protocol
 
 from device_sim.device import step
 from device_sim.events import (
@@ -26,176 +27,215 @@ from device_sim.events import (
     Train,
     Trained,
     Unanswered,
-    Update,
 )
 from device_sim.ground import Ground, Happening, What
 from device_sim.link import Link
 from device_sim.local_update import local_update
 from device_sim.mishap import Mishap
+from device_sim.notices import Notices
 from device_sim.profile import Battery, Profile
 from device_sim.shard import Shard
 from device_sim.state import Device, Stage, Traits
 from device_sim.tally import DeviceTally
-from mqtt_client.connection import Connection
-from mqtt_client.endpoint import BrokerUnreachable
+from device_sim.workshop import Result, Work
 from wire.cbor import encode
-from wire.messages import Presence, Reason, Status, Task
-
-CONNECT_TIMEOUT = 10.0  # seconds
-FIRST_TRIES = 3  # to reach a broker that was never reached before
-LAST_DELAY = 30.0
-DRAIN_TIMEOUT = 5.0
+from wire.messages import Message, Presence, Reason, Status, Task
 
 log = logging.getLogger(__name__)
 
 
+class Uplink(Protocol):
+    """The connection that a device is on: `device_sim.line.Line`."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether what is published now would arrive."""
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Send."""
+
+    def restless(self, runner: Runner, *, is_so: bool) -> None:
+        """Note whether the device must hear of every round."""
+
+    def vanish(self, runner: Runner) -> None:
+        """The device dies without a word."""
+
+    def leave(self, runner: Runner) -> None:
+        """The device has said goodbye."""
+
+
 class Runner:
-    """One device, alive from `live` until it leaves."""
+    """One device.  Everything happens in calls from its line, its timer and the workshop."""
+
+    __slots__ = (
+        "_battery",
+        "_down",
+        "_ground",
+        "_heard",
+        "_heard_bytes",
+        "_line",
+        "_loop",
+        "_mishap",
+        "_notices",
+        "_restless",
+        "_shard",
+        "_state",
+        "_timer",
+        "_up",
+        "_up_topic",
+        "_work",
+        "away",
+        "tally",
+    )
 
     def __init__(
         self, ground: Ground, traits: Traits, shard: Shard, profile: Profile, rng: random.Random
     ) -> None:
         self.tally = DeviceTally()
+        self.away = profile.away
         self._ground = ground
-        self._id = traits.id
         self._shard = shard
-        self._away = profile.away
         self._state = Device(traits)
         self._battery = Battery(profile.battery)
-        self._mishap = Mishap(profile, rng)
         self._loop = asyncio.get_running_loop()
-        self._up = Link(self._loop, profile.up, profile.loss, rng)
-        self._down = Link(self._loop, profile.down, profile.loss, rng)
+        # What cannot befall a device it does not carry: its source of chance alone is 2.5 KB.
+        self._mishap = Mishap(profile, rng) if profile.dropout else None
+        self._up = Link.of(self._loop, profile.up, profile.loss, rng)
+        self._down = Link.of(self._loop, profile.down, profile.loss, rng)
         self._timer: asyncio.TimerHandle | None = None
-        self._work: asyncio.Future[Update] | None = None
-        self._interrupt = asyncio.Event()  # vanished, or left
-        topics = ground.topics
-        self._state_topic, self._up_topic = topics.state(traits.id), topics.up(traits.id)
-        self._topics = {topics.down(traits.id): Topic.DOWN, topics.announce: Topic.ANNOUNCE}
-        self._connection = Connection(
-            ground.endpoint,
-            f"{topics.fleet}-{traits.id}",
-            on_message=self._arrived,
-            on_connect=self._connected,
-            on_error=self._failed,
-            will=self._will,
-        )
-        self._connection.subscribe(*self._topics)
+        self._work: Work | None = None
+        self._up_topic = ground.topics.up(traits.id)
+        self._restless = True
+        self._heard = self._heard_bytes = 0  # announcements, as Notices counts them
 
-    async def live(self, delay: float) -> None:
-        """Connect after `delay` seconds, take part, and return when the device has left.
+    def attach(self, line: Uplink, notices: Notices) -> None:
+        """Put the device on a line."""
+        self._line = line
+        self._notices = notices
 
-        Raises BrokerUnreachable when neither this device nor another ever reached the broker.
-        """
-        try:
-            await self._rest(delay)
-            while not self._state.left:
-                await self._connect()
-                await self._rest(None)
-                if not self._state.left:
-                    await self._rest(self._away)
-            await self._say_goodbye()
-        finally:
-            self._fall_silent()
-            self.tally.traffic = self._connection.traffic
+    @property
+    def id(self) -> str:
+        """The device's name."""
+        return self._state.traits.id
+
+    @property
+    def left(self) -> bool:
+        """Whether it has said goodbye for good."""
+        return self._state.left
+
+    def will(self) -> tuple[str, bytes]:
+        """The topic and payload that tell of the death of the session that is about to begin."""
+        return self._presence(self._state.session + 1)
+
+    def death(self) -> tuple[str, bytes]:
+        """The same of the session that is."""
+        return self._presence(self._state.session)
+
+    def join(self) -> None:
+        """A session has begun."""
+        self._cut_links()
+        self._heard, self._heard_bytes = self._notices.messages, self._notices.bytes
+        self._restless = True  # as the line has it of those who join
+        self.tally.sessions += 1
+        self._ground.on_event(Happening(self.id, "connected"))
+        self._feed(Connected())
+
+    def arrived(self, topic: Topic, payload: bytes) -> None:
+        """A message for the device is there; it has yet to cross the link."""
+        self.tally.messages_down += 1
+        self.tally.bytes_down += len(payload)
+        if self._down is None:
+            self._receive(topic, payload)
+        else:
+            sure = topic is Topic.ANNOUNCE
+            self._down.carry(len(payload), partial(self._receive, topic, payload), sure=sure)
+
+    def read_notices(self) -> None:
+        """Read the announcement that is new, as of when it came."""
+        notices = self._notices
+        if self._heard == notices.messages:
+            return
+        if self._down is not None:
+            self._heard, self._heard_bytes = notices.messages, notices.bytes
+            self.arrived(Topic.ANNOUNCE, notices.payload)
+            return
+        self.tally.messages_down += notices.messages - self._heard
+        self.tally.bytes_down += notices.bytes - self._heard_bytes
+        self._battery.radio(notices.bytes - self._heard_bytes)
+        self._heard, self._heard_bytes = notices.messages, notices.bytes
+        self._advance(Received(Topic.ANNOUNCE, notices.payload), notices.at)
 
     def stop(self) -> None:
         """Leave now, whatever is under way."""
         self._feed(Stop())
 
-    async def _rest(self, seconds: float | None) -> None:
-        """Wait until something interrupts, or for that long."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._interrupt.wait()
-        except TimeoutError:
-            pass
-        if not self._state.left:
-            self._interrupt.clear()
-
-    async def _connect(self) -> None:
-        delay, tries = 0.5, 0
-        while not self._state.left:
-            try:
-                await self._connection.connect(CONNECT_TIMEOUT)
-            except BrokerUnreachable as error:
-                tries += 1
-                self._failed(error)
-                if not self._ground.reached.is_set() and tries >= FIRST_TRIES:
-                    raise
-                await self._rest(delay)
-                delay = min(2 * delay, LAST_DELAY)
-            else:
-                return
-
-    async def _say_goodbye(self) -> None:
-        try:
-            await self._connection.drain(DRAIN_TIMEOUT)
-        except TimeoutError as error:
-            self._failed(error)
-        await self._connection.disconnect()
-        self._ground.on_event(Happening(self._id, "left"))
-
-    def _fall_silent(self) -> None:
-        self._connection.kill()
-        self._up.cut()
-        self._down.cut()
+    def fall_silent(self) -> None:
+        """Forget what is under way, and want nothing more."""
+        self._cut_links()
         if self._timer:
             self._timer.cancel()
             self._timer = None
 
-    def _will(self) -> tuple[str, bytes]:
-        return self._state_topic, encode(Presence(self._state.session + 1, Status.LOST))
+    def _cut_links(self) -> None:
+        for link in (self._up, self._down):
+            if link is not None:
+                link.cut()
+
+    def _presence(self, session: int) -> tuple[str, bytes]:
+        topic = self._ground.topics.state(self.id)
+        return topic, encode(Presence(session, Status.LOST))
 
     def _failed(self, error: Exception) -> None:
         self.tally.errors[type(error).__name__] += 1
-        log.warning("%s: %s: %s", self._id, type(error).__name__, error)
+        log.warning("%s: %s: %s", self.id, type(error).__name__, error)
 
-    # From the connection, through the link, to the machine.
+    # From the line, the clock and the workshop to the machine.
 
-    def _connected(self) -> None:
-        self._up.cut()
-        self._down.cut()
-        self._ground.reached.set()
-        self.tally.sessions += 1
-        self._ground.on_event(Happening(self._id, "connected"))
-        self._feed(Connected())
-
-    def _arrived(self, topic: str, payload: bytes) -> None:
-        if topic not in self._topics:  # brokers err: nobody else's messages must be taken for ours
-            self.tally.refused["foreign topic"] += 1
-            return
-        event = Received(self._topics[topic], payload)
-        announced = event.topic is Topic.ANNOUNCE
-        self._down.carry(len(payload), partial(self._receive, event), sure=announced)
-
-    def _receive(self, event: Received) -> None:
-        self._battery.radio(len(event.payload))
-        self._feed(event)
+    def _receive(self, topic: Topic, payload: bytes) -> None:
+        self._battery.radio(len(payload))
+        self._feed(Received(topic, payload))
 
     def _feed(self, event: Event) -> None:
+        self.read_notices()
+        self._advance(event, self._loop.time())
+
+    def _advance(self, event: Event, now: float) -> None:
         if self._battery.low and not self._state.battery_low:
-            self._state, _ = step(self._state, BatteryLow(), self._loop.time())
-        self._state, effects = step(self._state, event, self._loop.time())
-        self._mishap.look(self._state.job)
+            self._state, _ = step(self._state, BatteryLow(), now)
+        self._state, effects = step(self._state, event, now)
+        if self._mishap is not None:
+            self._mishap.look(self._state.job)
         for effect in effects:
             self._execute(effect)
-        job = self._state.job
-        if self._work and (job is None or job.stage is not Stage.TRAINING):
-            self._work.cancel()
+        state = self._state
+        if self._work is not None and not (state.job and state.job.stage is Stage.TRAINING):
+            self._work.cancelled = True
+            self._work = None
+        restless = self._down is not None or not state.at_rest
+        if restless is not self._restless:
+            self._restless = restless
+            self._line.restless(self, is_so=restless)
         self._set_timer()
 
     def _set_timer(self) -> None:
+        """Be woken in time; a timer that comes too early sets itself again."""
         wake = self._state.wake
-        if self._timer:
-            if self._timer.when() == wake:
+        if wake is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= wake:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(wake, self._tick) if wake is not None else None
+        self._timer = self._loop.call_at(wake, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        self._feed(Tick())
+        self.read_notices()
+        wake = self._state.wake
+        if wake is not None and wake <= self._loop.time():
+            self._feed(Tick())
+        else:
+            self._set_timer()
 
     # From the machine to the world.
 
@@ -212,46 +252,59 @@ class Runner:
             case Unanswered(number, nonce):
                 self.tally.unanswered.append((number, nonce.hex()))
             case Leave():
-                self._interrupt.set()
+                self._line.leave(self)
 
     def _publish(self, effect: Publish) -> None:
-        if not self._connection.connected:
+        if not self._line.connected:
             self._state, _ = step(self._state, Lost(), self._loop.time())
             return
         payload = encode(effect.message)
         self._battery.radio(len(payload))
         if effect.topic is Topic.STATE:
-            self._connection.publish(self._state_topic, payload, retain=effect.retain)
-            return
-        if self._mishap.before(effect.message):
+            topic = self._ground.topics.state(self.id)
+            self._send(topic, payload, retain=effect.retain)
+        elif self._mishap is not None:
+            self._publish_at_risk(self._mishap, effect.message, payload)
+        else:
+            self._say(payload)
+
+    def _publish_at_risk(self, mishap: Mishap, message: Message, payload: bytes) -> None:
+        if mishap.before(message):
             self._vanish()
             return
-        self._up.carry(len(payload), partial(self._connection.publish, self._up_topic, payload))
-        self._strike_soon(self._mishap.after(effect.message))
+        self._say(payload)
+        self._strike_soon(mishap.after(message))
+
+    def _say(self, payload: bytes) -> None:
+        if self._up is None:
+            self._send(self._up_topic, payload)
+        else:
+            self._up.carry(len(payload), partial(self._send, self._up_topic, payload))
+
+    def _send(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        self.tally.messages_up += 1
+        self.tally.bytes_up += len(payload)
+        self._line.publish(topic, payload, retain=retain)
 
     def _train(self, effect: Train) -> None:
-        if self._work:
-            self._work.cancel()
-        work = self._loop.run_in_executor(
-            self._ground.executor, local_update, effect.model, self._shard, effect.task, self._id
+        if self._work is not None:
+            self._work.cancelled = True
+        task = effect.task
+        self._work = self._ground.workshop.give(
+            partial(local_update, effect.model, self._shard, task, self.id),
+            partial(self._trained, task),
         )
-        work.add_done_callback(partial(self._trained, effect.task))
-        self._work = work
-        self._strike_soon(self._mishap.training())
+        if self._mishap is not None:
+            self._strike_soon(self._mishap.training())
 
-    def _trained(self, task: Task, work: asyncio.Future[Update]) -> None:
-        if self._work is work:
-            self._work = None
-        if work.cancelled():
-            return
-        error = work.exception()
-        if isinstance(error, Exception):
-            self._failed(error)
+    def _trained(self, task: Task, result: Result) -> None:
+        self._work = None
+        if isinstance(result, Exception):
+            self._failed(result)
             self._feed(NotTrained(task))
         else:
-            update = work.result()
-            self._battery.training(update.samples * task.recipe.epochs)
-            self._feed(Trained(task, update))
+            self._battery.training(result.samples * task.recipe.epochs)
+            self._feed(Trained(task, result))
 
     def _judged(self, verdict: Judged) -> None:
         self.tally.verdicts[verdict.reason.name] += 1
@@ -259,18 +312,18 @@ class Runner:
         if accepted:
             self.tally.accepted.append((verdict.round, verdict.nonce.hex()))
         what: What = "accepted" if accepted else "refused"
-        self._ground.on_event(Happening(self._id, what, verdict.round))
+        self._ground.on_event(Happening(self.id, what, verdict.round))
 
     def _strike_soon(self, delay: float | None) -> None:
         if delay is not None:
             self._loop.call_later(delay, self._vanish)
 
     def _vanish(self) -> None:
-        """Die without a word; `live` brings the device back."""
-        if self._state.left or not self._connection.connected:
+        """Die without a word; the line brings the device back."""
+        if self._state.left or not self._state.online or not self._line.connected:
             return
-        self._fall_silent()
+        self.fall_silent()
         self._state, _ = step(self._state, Lost(), self._loop.time())
+        self._line.vanish(self)
         self.tally.dropouts += 1
-        self._ground.on_event(Happening(self._id, "vanished"))
-        self._interrupt.set()
+        self._ground.on_event(Happening(self.id, "vanished"))

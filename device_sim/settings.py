@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -11,7 +13,25 @@ class FleetSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     processes: int = Field(
-        0, ge=0, le=64, description="processes that share the devices; 0: one per core, at most 2"
+        0,
+        ge=0,
+        le=64,
+        description="processes that share the devices; 0: one per core, at most 2 (ray: one for "
+        "each processor of the cluster)",
+    )
+    engine: Literal["process", "ray"] = Field(
+        "process",
+        description="process: processes of this machine. ray: actors on a Ray cluster, which needs "
+        "microfed[ray] (docs/scaling.md)",
+    )
+    transport: Literal["mqtt", "gateway", "memory"] = Field(
+        "mqtt",
+        description="mqtt: a connection for each device. gateway: one for many, as real gateways "
+        "have. memory: broker, aggregator and devices in one process, no sockets: for sweeps. "
+        "The same messages and results with each",
+    )
+    gateway: int = Field(
+        100, ge=1, le=1000, description="devices behind one gateway (gateway, memory)"
     )
     board: str = Field(
         "esp32",

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mqtt_client.traffic import Traffic
-
 
 @dataclass(slots=True)
 class DeviceTally:
@@ -24,7 +22,10 @@ class DeviceTally:
     errors: Counter[str] = field(default_factory=Counter)  # by type of exception; the log has more
     sessions: int = 0
     dropouts: int = 0  # times it vanished because its profile said so
-    traffic: Traffic = field(default_factory=Traffic)  # MQTT payloads
+    messages_up: int = 0  # MQTT payloads, and their bytes
+    messages_down: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The counts as JSON knows them."""
@@ -37,10 +38,10 @@ class DeviceTally:
             "sessions": self.sessions,
             "reconnects": max(self.sessions - 1, 0),
             "dropouts": self.dropouts,
-            "bytes_up": self.traffic.bytes_out,
-            "bytes_down": self.traffic.bytes_in,
-            "messages_up": self.traffic.messages_out,
-            "messages_down": self.traffic.messages_in,
+            "bytes_up": self.bytes_up,
+            "bytes_down": self.bytes_down,
+            "messages_up": self.messages_up,
+            "messages_down": self.messages_down,
         }
 
 
@@ -58,12 +59,12 @@ class FleetTally:
     @property
     def bytes_up(self) -> int:
         """Payload bytes sent."""
-        return sum(device.traffic.bytes_out for device in self.devices.values())
+        return sum(device.bytes_up for device in self.devices.values())
 
     @property
     def bytes_down(self) -> int:
         """Payload bytes received."""
-        return sum(device.traffic.bytes_in for device in self.devices.values())
+        return sum(device.bytes_down for device in self.devices.values())
 
     def as_json(self) -> dict[str, Any]:
         """Sums, and every device's own counts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from device_sim.events import Effect, Publish, Refused, Topic
@@ -36,11 +35,11 @@ class Turn:
 
     def change(self, **fields: Any) -> None:
         """Replace fields of the device."""
-        self.device = replace(self.device, **fields)
+        self.device = self.device._replace(**fields)
 
     def change_job(self, **fields: Any) -> None:
         """Replace fields of the device's job."""
-        self.change(job=replace(self.job, **fields))
+        self.change(job=self.job._replace(**fields))
 
     def do(self, effect: Effect) -> None:
         """Add an effect."""
@@ -73,6 +72,7 @@ class Turn:
                 base=device.model.base.digest if device.model else b"",
                 version=device.model.version if device.model else 0,
                 check=device.model.check if device.model else 0,
+                gateway=traits.gateway,
             )
         )
 

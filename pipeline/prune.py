@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import BuildError
@@ -36,25 +37,29 @@ def kernel_of(layer: Any, *, depthwise: bool) -> Any:
     return layer.kernel if isinstance(layer, layers.Conv2D | layers.Dense) else None
 
 
-def sparsities(shapes: Sequence[tuple[int, ...]], sparsity: float) -> list[float]:
-    """The share of zeros of each kernel, so that all together have `sparsity`.
+def zeros_of(kernels: Sequence[NDArray[Any]], sparsity: float) -> list[int]:
+    """How many weights of each kernel become zero, so that all together have `sparsity`.
 
-    Erdős–Rényi-Kernel (Evci et al. 2020, arXiv:1911.11134): a kernel's density
-    is proportional to the sum of its dimensions over their product, and 1 at
-    most.  Small kernels, such as the first convolution's, stay dense: they are
-    few bytes and dear to accuracy.
+    Layer-adaptive magnitudes (LAMP: Lee et al. 2021, arXiv:2010.07611): a weight's
+    score is its square over the sum of the squares, in its kernel, that are no
+    smaller; the least scores of the whole network go.  A kernel in which few
+    weights carry all keeps few, and each keeps its largest.
+
+    Args:
+        kernels: trained, of any shapes.
+        sparsity: 0 to 1; the count of all zeros is rounded up.
     """
-    sizes = [math.prod(shape) for shape in shapes]
-    raw = [sum(shape) / size for shape, size in zip(shapes, sizes, strict=True)]
-    dense: set[int] = set()
-    while True:
-        others = [i for i in range(len(shapes)) if i not in dense]
-        left = (1 - sparsity) * sum(sizes) - sum(sizes[i] for i in dense)
-        factor = left / sum(raw[i] * sizes[i] for i in others)
-        full = {i for i in others if factor * raw[i] >= 1}
-        if not full:
-            return [0.0 if i in dense else 1 - factor * raw[i] for i in range(len(shapes))]
-        dense |= full
+    scores, owners = [], []
+    for number, kernel in enumerate(kernels):
+        squares = np.sort(np.square(kernel.ravel().astype(np.float64)))
+        larger = np.cumsum(squares[::-1])[::-1]
+        # a kernel of zeros, as some layers begin, says nothing: 0
+        scores.append(np.divide(squares, larger, out=np.zeros_like(squares), where=larger > 0))
+        owners.append(np.full(kernel.size, number))
+    order = np.argsort(np.concatenate(scores), kind="stable")
+    gone = np.concatenate(owners)[order[: math.ceil(sparsity * len(order))]]
+    counts: list[int] = np.bincount(gone, minlength=len(kernels)).tolist()
+    return counts
 
 
 def prunable(model: Any, settings: PruneSettings, steps: int) -> Any:
@@ -63,21 +68,19 @@ def prunable(model: Any, settings: PruneSettings, steps: int) -> Any:
     Train it with `api.UpdatePruningStep()` among the callbacks, then `finished`.
     """
     kernels = {layer.name: kernel_of(layer, depthwise=settings.depthwise) for layer in model.layers}
-    pruned = {name: tuple(k.shape) for name, k in kernels.items() if k is not None}
+    pruned = {name: k.numpy() for name, k in kernels.items() if k is not None}
     if not pruned:
         raise BuildError("the model has no kernel that can be pruned: set prune.sparsity = 0")
-    shares = dict(zip(pruned, sparsities(list(pruned.values()), settings.sparsity), strict=True))
+    zeros = dict(zip(pruned, zeros_of(list(pruned.values()), settings.sparsity), strict=True))
 
     def wrapped(layer: Any) -> Any:
-        if not shares.get(layer.name):
+        if not zeros.get(layer.name):
             return _fresh(layer)
         fresh = _fresh(layer, PrunableDepthwise) if _is_depthwise(layer) else _fresh(layer)
-        size = math.prod(pruned[layer.name])
         end = max(1, int(SCHEDULE * steps))
         schedule = api.PolynomialDecay(
             initial_sparsity=0.0,
-            # at least the asked-for share: the toolkit rounds to the nearest count
-            final_sparsity=math.ceil(shares[layer.name] * size) / size,
+            final_sparsity=zeros[layer.name] / pruned[layer.name].size,
             begin_step=0,
             end_step=end,
             frequency=max(1, end // CUTS),

@@ -9,6 +9,7 @@ from pipeline.tf import keras, quiet, tf, tfmot
 from pipeline.train import F32
 
 CHUNK = 512  # samples at once
+PREFIX = "quant_"  # what the toolkit puts before the name of a layer that it wraps
 
 api: Any = tfmot.quantization.keras
 
@@ -34,6 +35,29 @@ def quantizable(model: Any, x: F32, *, keep_zeros: bool) -> Any:
     return quantized
 
 
+def settle(quantized: Any, model: Any, x: F32) -> None:
+    """Set every activation's range to what the trained network shows on x.
+
+    While it trains, the toolkit moves the ranges a thousandth of the way to each
+    batch's extremes: behind where the weights have gone, inside of what single
+    samples need, and as wide as augmentation makes the inputs.
+
+    Args:
+        quantized: made by `quantizable` from `model`, and trained since.
+        model: gives the architecture; it is left as it is.
+        x: (n, *input) samples as a device sees them, not augmented.
+    """
+    trained = keras.models.clone_model(model)
+    for layer in trained.layers:
+        for variable in layer.weights:
+            wrapper = quantized.get_layer(PREFIX + layer.name)
+            # the wrapper's own, such as kernel_min, are named after them
+            suffix = "/" + variable.name.rpartition("/")[2]
+            (found,) = [v for v in wrapper.weights if v.name.endswith(suffix)]
+            variable.assign(found)
+    _calibrate(quantized, trained, x)
+
+
 def float32_file(model: Any) -> bytes:
     """The model as a float32 .tflite file."""
     with quiet():
@@ -50,17 +74,17 @@ def int8_file(model: Any) -> bytes:
 
 
 def _calibrate(quantized: Any, model: Any, x: F32) -> None:
-    """Start every activation's range at what the float model shows on x.
+    """Set every activation's range to what the float model shows on x.
 
-    The toolkit starts at ±6 and goes a thousandth of the way in a step: after a short
-    training a ReLU would still spend half of its codes on negative numbers, and clip.
+    The toolkit starts at ±6 and goes a thousandth of the way in a step: a short
+    training would be one with half of a ReLU's codes spent on negative numbers.
     """
     ranges = _ranges(model, x)
     for layer in quantized.layers:
         if layer.name.startswith("quantize_layer"):
             found = float(x.min()), float(x.max())
-        elif layer.name.removeprefix("quant_") in ranges:
-            found = ranges[layer.name.removeprefix("quant_")]
+        elif layer.name.removeprefix(PREFIX) in ranges:
+            found = ranges[layer.name.removeprefix(PREFIX)]
         else:
             continue  # a layer that the toolkit made of another finds its range itself
         low, high = min(found[0], 0.0), max(found[1], 0.0)

@@ -1,4 +1,4 @@
-"""The way of one network: train, prune, strip, quantise, convert, strip, verify."""
+"""The way of one network: train, prune, strip, quantise, convert, balance, strip, verify."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.architectures import make
+from pipeline.balance import balance
 from pipeline.prune import KeepZeros, api, finished, kernels_of, prunable, sparsity_of
-from pipeline.quantize import float32_file, int8_file, quantizable
+from pipeline.quantize import float32_file, int8_file, quantizable, settle
 from pipeline.settings import ModelSettings, PruneSettings, QuantizeSettings
 from pipeline.tf import keras
 from pipeline.train import Samples, classes_of, steps_of, train
@@ -121,7 +122,7 @@ def follow(recipe: Recipe, training: Samples, test: Samples, on_stage: OnStage) 
     quantized = _quantized(recipe, model, baseline, training, keep_zeros=recipe.prune.sparsity > 0)
     trained, raw = bench.accuracy(quantized), int8_file(quantized)
     bench.integer("PQAT" if recipe.prune.sparsity else "QAT", trained, raw)
-    file = strip(raw)
+    file = strip(balance(raw))
     predicted = Interpreter(file).predict(test.x)
     accuracy = float((predicted == test.y).mean())
     bench.integer("int8 file", accuracy, file)
@@ -148,4 +149,5 @@ def _quantized(
         epochs=recipe.quantize.epochs, learning_rate=recipe.quantize.learning_rate,
         callbacks=[KeepZeros(quantized)] if keep_zeros else [],
     )  # fmt: skip
+    settle(quantized, model, training.x)
     return quantized

@@ -78,6 +78,8 @@ def _step_of(model: Any, optimizer: Any) -> Any:
     Not `model.fit`: that spends seconds on converting every layer's Python, for each
     of the models that one build trains, and a small data set has few steps to win them back.
     """
+    # What makes variables in its first call is traced twice, which takes as long again.
+    optimizer.build(model.trainable_variables)
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def step(x: Any, target: Any) -> None:

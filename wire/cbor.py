@@ -11,6 +11,8 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from enum import IntEnum
+from functools import cache, lru_cache
 from typing import Any
 
 import cbor2
@@ -45,6 +47,12 @@ def decode(payload: bytes) -> Message:
     Raises:
         WireError: anything else than one well-formed message of this protocol.
     """
+    # Of short payloads the last ones are remembered: a cohort's tasks, needs and blocks are
+    # equal, and messages never change.
+    return _decode_known(payload) if len(payload) <= _SHORT else _decode(payload)
+
+
+def _decode(payload: bytes) -> Message:
     if len(payload) > MAX_PAYLOAD:
         raise WireError("payload", f"{len(payload)} bytes", f"at most {MAX_PAYLOAD}")
     body = read_item(payload)
@@ -54,6 +62,10 @@ def decode(payload: bytes) -> Message:
     cls = TYPES[number]
     message: Message = _read_part(cls, body, cls.__name__)
     return message
+
+
+_SHORT = 16 * 1024
+_decode_known = lru_cache(maxsize=256)(_decode)
 
 
 def _plans(*classes: type[Any]) -> dict[type[Any], tuple[_Field, ...]]:
@@ -80,9 +92,18 @@ def _map(body: Any, where: str) -> dict[int, Any]:
 def _read_part(cls: type[Any], body: Any, where: str) -> Any:
     known = _map(body, where)
     values = {}
+    missing = False
     for name, spec, default in _PLANS[cls]:
         value = known.get(spec.key, MISSING)
-        values[name] = default if value is MISSING else _read(value, spec, f"{where}.{name}")
+        values[name] = default if value is MISSING else _read(value, spec, where, name)
+        missing = missing or values[name] is MISSING
+    if missing:
+        _derive(cls, values, where)
+    return cls(**values)
+
+
+def _derive(cls: type[Any], values: dict[str, Any], where: str) -> None:
+    """Put in what follows from other fields; WireError if something is still missing."""
     for name, spec, _ in _PLANS[cls]:
         if values[name] is MISSING:
             values[name] = _derived(spec, values)
@@ -90,7 +111,6 @@ def _read_part(cls: type[Any], body: Any, where: str) -> Any:
             raise WireError(
                 f"{where}.{name} (key {spec.key})", "nothing", "a value: it is required"
             )
-    return cls(**values)
 
 
 def _write_part(part: Any, where: str) -> dict[int, Any]:
@@ -100,7 +120,7 @@ def _write_part(part: Any, where: str) -> dict[int, Any]:
     for name, spec, default in plan:
         usual = _derived(spec, values) if default is MISSING else default
         if values[name] != usual:
-            body[spec.key] = _write(values[name], spec, f"{where}.{name}")
+            body[spec.key] = _write(values[name], spec, where, name)
     return body
 
 
@@ -108,57 +128,70 @@ def _derived(spec: Spec, values: Mapping[str, Any]) -> Any:
     return MISSING if spec.derived is None else spec.derived(values)
 
 
-def _read(value: Any, spec: Spec, where: str) -> Any:
+# A field is named by the part that it is in and its own name: they are joined only to say
+# what is wrong with it.
+
+
+def _read(value: Any, spec: Spec, part: str, name: str) -> Any:
     match spec.kind:
         case "record":
-            return _read_part(_nested(spec), value, where)
+            return _read_part(_nested(spec), value, f"{part}.{name}")
         case "many":
+            where = f"{part}.{name}"
             if type(value) is not list or len(value) > spec.most:
                 raise WireError(where, _show(value), f"an array of at most {spec.most} maps")
             return tuple(
-                _read_part(_nested(spec), part, f"{where}[{i}]") for i, part in enumerate(value)
+                _read_part(_nested(spec), item, f"{where}[{i}]") for i, item in enumerate(value)
             )
         case "real":
             if type(value) is not float:
-                raise WireError(where, _show(value), "a float")
-            return _float32(value, where)
+                raise WireError(f"{part}.{name}", _show(value), "a float")
+            return _float32(value, part, name)
         case _:
-            return _checked(value, spec, where)
+            return _checked(value, spec, part, name)
 
 
-def _write(value: Any, spec: Spec, where: str) -> Any:
+def _write(value: Any, spec: Spec, part: str, name: str) -> Any:
     match spec.kind:
         case "record":
+            where = f"{part}.{name}"
             return _write_part(_instance(value, spec, where), where)
         case "many":
+            where = f"{part}.{name}"
             if not isinstance(value, tuple | list) or len(value) > spec.most:
                 raise WireError(where, _show(value), f"a tuple of at most {spec.most}")
             return [
-                _write_part(_instance(part, spec, f"{where}[{i}]"), f"{where}[{i}]")
-                for i, part in enumerate(value)
+                _write_part(_instance(item, spec, f"{where}[{i}]"), f"{where}[{i}]")
+                for i, item in enumerate(value)
             ]
         case "real":
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise WireError(where, _show(value), "a number")
-            return _float32(float(value), where)
+                raise WireError(f"{part}.{name}", _show(value), "a number")
+            return _float32(float(value), part, name)
         case _:
             if spec.enum is not None and type(value) is spec.enum:
                 return int(value)
-            _checked(value, spec, where)
+            _checked(value, spec, part, name)
             return value
 
 
-def _checked(value: Any, spec: Spec, where: str) -> Any:
+def _checked(value: Any, spec: Spec, part: str, name: str) -> Any:
     """A uint, text or blob that fits its spec; an enum's member for its number."""
     if spec.enum is not None:
-        if type(value) is not int or value not in set(spec.enum):
+        member = _members(spec.enum).get(value) if type(value) is int else None
+        if member is None:
             names = ", ".join(f"{member.value} {member.name}" for member in spec.enum)
-            raise WireError(where, _show(value), names)
-        return spec.enum(value)
+            raise WireError(f"{part}.{name}", _show(value), names)
+        return member
     kind, measure, unit = _KINDS[spec.kind]
     if type(value) is not kind or not spec.least <= measure(value) <= spec.most:
-        raise WireError(where, _show(value), f"{unit} {spec.least} to {spec.most}")
+        raise WireError(f"{part}.{name}", _show(value), f"{unit} {spec.least} to {spec.most}")
     return value
+
+
+@cache
+def _members(enum: type[IntEnum]) -> dict[int, IntEnum]:
+    return {member.value: member for member in enum}
 
 
 def _utf8_length(value: str) -> int:
@@ -176,13 +209,13 @@ _KINDS: dict[str, tuple[type, Callable[[Any], int], str]] = {
 }
 
 
-def _float32(value: float, where: str) -> float:
+def _float32(value: float, part: str, name: str) -> float:
     try:
         rounded: float = _FLOAT32.unpack(_FLOAT32.pack(value))[0]
     except OverflowError:
         rounded = math.inf
     if not math.isfinite(rounded):
-        raise WireError(where, _show(value), "a finite float32")
+        raise WireError(f"{part}.{name}", _show(value), "a finite float32")
     return rounded
 
 

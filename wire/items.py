@@ -34,51 +34,58 @@ def read_item(data: bytes) -> Any:
 
 
 class _Reader:
+    __slots__ = ("at", "data", "items", "size")
+
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.size = len(data)
         self.at = 0
         self.items = 0
 
     def refuse(self, found: str, allowed: str) -> NoReturn:
         raise WireError(f"payload byte {self.at}", found, allowed)
 
-    def item(self, depth: int) -> Any:
+    def item(self, depth: int) -> Any:  # noqa: C901 - one arm for each major type
         self.items += 1
         if self.items > MAX_ITEMS or depth == 0:
             self.refuse("one item more", f"{MAX_ITEMS} items, nested {MAX_DEPTH} deep")
-        (head,) = self.take(1)
+        if self.at >= self.size:
+            self.refuse("0 bytes more", "1")
+        head = self.data[self.at]
+        self.at += 1
+        if head < 24:  # the commonest: a key, or a small number
+            return head
         major, info = head >> 5, head & 31
         if major == 7:
             return self.simple(info)
-        n = self.argument(info)
+        n = info if info < 24 else self.argument(info)
         value: Any
         match major:
             case 0:
                 value = n
-            case 1:
-                value = -1 - n
             case 2:
                 value = self.take(n)
+            case 5:
+                value = self.map(n, depth)
             case 3:
                 value = self.text(n)
             case 4:
                 value = [self.item(depth - 1) for _ in range(n)]
-            case 5:
-                value = self.map(n, depth)
+            case 1:
+                value = -1 - n
             case _:
                 self.refuse(f"tag {n}", "no tags")
         return value
 
     def take(self, n: int) -> bytes:
-        left = len(self.data) - self.at
-        if n > left:
-            self.refuse(f"{left} bytes more", f"{n}")
-        self.at += n
-        return self.data[self.at - n : self.at]
+        end = self.at + n
+        if end > self.size:
+            self.refuse(f"{self.size - self.at} bytes more", f"{n}")
+        taken = self.data[self.at : end]
+        self.at = end
+        return taken
 
     def argument(self, info: int) -> int:
-        if info < 24:
-            return info
         if info > 27:
             self.refuse(f"additional information {info}", "a definite length")
         return int.from_bytes(self.take(1 << info - 24))

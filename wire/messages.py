@@ -99,6 +99,7 @@ class Hello:
     base: bytes = blob(6, most=DIGEST_BYTES, default=b"")  # SHA-256 of the base file held
     version: int = uint(7, default=0)  # model version held, counted from that base
     check: int = uint(8, default=0)  # of that version: difference.check_of; 0 for version 0
+    gateway: str = text(9, most=32, default="")  # that speaks for it; empty: it speaks for itself
 
 
 @dataclass(frozen=True, slots=True)

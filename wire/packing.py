@@ -11,13 +11,23 @@ from wire.errors import CodecError
 
 STORED = 0
 DEFLATED = 1  # a raw stream (RFC 1951)
-_STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY)
+_BEST, _QUICK = 9, 1
+_SEARCHED = 1024  # bytes: so little is searched for repetitions in any case
 _WINDOW_BITS = 12  # distances stay within 4 KB: a device inflates with a window that small
 
 
 def pack(data: bytes) -> bytes:
-    """`data` stored or deflated, whichever is shortest; the same bytes for the same data."""
-    streams = [_deflate(data, strategy) for strategy in _STRATEGIES]
+    """`data` stored or deflated, whichever is shorter; the same bytes for the same data.
+
+    Weights and their changes are mostly noise, in which DEFLATE searches long for
+    repetitions that are not worth their mention: where a quick search is not,
+    bytes are only coded by how often they come.
+    """
+    streams = [_deflate(data, zlib.Z_HUFFMAN_ONLY, _BEST)]
+    worth = len(_deflate(data, zlib.Z_FILTERED, _QUICK)) < len(streams[0])
+    if worth or len(data) <= _SEARCHED:
+        streams.insert(0, _deflate(data, zlib.Z_DEFAULT_STRATEGY, _BEST))
+        streams.insert(1, _deflate(data, zlib.Z_FILTERED, _BEST))
     shortest = min(streams, key=len)
     if len(shortest) < len(data):
         return bytes([DEFLATED]) + shortest
@@ -40,8 +50,8 @@ def unpack(packed: bytes, most: int, where: str) -> bytes:
     return _inflate(body, most, where)
 
 
-def _deflate(data: bytes, strategy: int) -> bytes:
-    stream = zlib.compressobj(9, zlib.DEFLATED, -_WINDOW_BITS, 9, strategy)
+def _deflate(data: bytes, strategy: int, level: int) -> bytes:
+    stream = zlib.compressobj(level, zlib.DEFLATED, -_WINDOW_BITS, 9, strategy)
     return stream.compress(data) + stream.flush()
 
 

@@ -47,16 +47,27 @@ class Topics:
         """Aggregator → device: Task, Need, Block, Verdict."""
         return f"{PREFIX}/{self.fleet}/d/{device}/down"
 
+    def gateway_state(self, gateway: str) -> str:
+        """Gateway → all, retained and last will: Presence."""
+        return f"{PREFIX}/{self.fleet}/g/{gateway}/state"
+
     @property
-    def from_devices(self) -> tuple[str, str]:
+    def from_devices(self) -> tuple[str, str, str]:
         """The aggregator's subscriptions."""
-        return self.state("+"), self.up("+")
+        return self.state("+"), self.up("+"), self.gateway_state("+")
 
     def sender(self, topic: str) -> tuple[str, str] | None:
-        """(device, "state" or "up") of a topic that a device writes, else None."""
+        """(device, "state" or "up") of a topic that a device writes, else None.
+
+        Of a gateway's state it is (gateway, "gateway").
+        """
         parts = topic.split("/")
         if len(parts) != 6 or "/".join(parts[:2]) != PREFIX or parts[2] != self.fleet:
             return None
-        if parts[3] != "d" or parts[5] not in ("state", "up") or not _NAME.fullmatch(parts[4]):
+        if not _NAME.fullmatch(parts[4]):
             return None
-        return parts[4], parts[5]
+        if parts[3] == "g" and parts[5] == "state":
+            return parts[4], "gateway"
+        if parts[3] == "d" and parts[5] in ("state", "up"):
+            return parts[4], parts[5]
+        return None

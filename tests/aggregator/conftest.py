@@ -267,7 +267,7 @@ class Rig:
         if self.course.making:
             made = self.course.make(accuracy_of)
             self.coordinator.made(made, self.now)
-            self.file = made.file
+            self.file = self.versions.file(made.model.weights)
 
     def pump(self, *, until=None):
         """Let messages flow until there are none, or a condition holds."""

@@ -16,7 +16,7 @@ BASE = Path(__file__).parents[1] / "fixtures" / "conv.tflite"
 def main(port, fleet, directory, expected, settings):
     finished = asyncio.run(
         aggregate(
-            endpoint=Endpoint("127.0.0.1", int(port)),
+            broker=Endpoint("127.0.0.1", int(port)),
             fleet=fleet,
             base=BASE.read_bytes(),
             run_dir=Path(directory),

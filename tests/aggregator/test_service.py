@@ -86,7 +86,7 @@ async def leave(members):
 def call(endpoint, fleet, directory, **given):
     """aggregate(), with what the tests have in common."""
     arguments = {
-        "endpoint": endpoint,
+        "broker": endpoint,
         "fleet": fleet.name,
         "base": (SERVE.parents[1] / "fixtures" / "conv.tflite").read_bytes(),
         "run_dir": directory,
@@ -465,7 +465,7 @@ def test_a_run_cannot_be_resumed_with_other_settings_but_may_be_given_more_round
                 await member.connection.disconnect()
 
     asyncio.run(run(settings=FederatedSettings(rounds=1)))
-    with pytest.raises(StoreMismatchError, match=r"federated.learning_rate is 0.05 there and 0.5"):
+    with pytest.raises(StoreMismatchError, match=r"federated.learning_rate is 0.01 there and 0.5"):
         asyncio.run(run(settings=FederatedSettings(rounds=2, learning_rate=0.5)))
     with pytest.raises(StoreMismatchError, match="seed is 1 there and 2 here"):
         asyncio.run(run(settings=FederatedSettings(rounds=2), seed=2))

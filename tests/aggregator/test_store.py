@@ -162,10 +162,10 @@ def test_sessions_grow_across_restarts(store, tmp_path):
 def test_a_live_run_can_be_read_and_shows_only_what_is_committed(store, tmp_path):
     store.answer("a", ACCEPTED, b"payload")
     store.refuse("a", Reason.LATE)
-    store.count(Totals(100, 30), {"a": Totals(40, 20), "b": Totals(0, 10)})
+    store.count(Totals(100, 30), {"a": (40, 20), "b": (0, 10)})
     assert read_record(tmp_path).devices[0].accepted == 0
     store.commit()
-    store.count(Totals(105, 31), {"a": Totals(5, 1)})
+    store.count(Totals(105, 31), {"a": (5, 1)})
     store.commit()
     record = read_record(tmp_path)
     assert record.identity["seed"] == 1

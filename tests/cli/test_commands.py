@@ -80,6 +80,16 @@ def test_inspect_says_what_is_in_a_file(microfed):
     assert "CONV_2D" in ended.err
 
 
+def test_inspect_says_what_a_board_can_train(microfed):
+    ended = microfed("inspect", MODEL, "--board", "uno-r4", "--train", "--json")
+    training = ended.json["training"]
+    assert ended.code == 0
+    assert training["chosen"] in [choice["name"] for choice in training["choices"]]
+    assert "can train" in ended.err
+    small = microfed("inspect", MODEL, "--board", "esp32", "--train", "--json")
+    assert small.json["training"]["chosen"] == "all parameters"
+
+
 def test_a_model_that_does_not_fit_its_board_is_exit_code_7(microfed, models_dir):
     ended = microfed("inspect", models_dir / "vww_96_int8.tflite", "--board", "uno-r4", "--json")
     assert ended.code == 7

@@ -77,7 +77,7 @@ def test_all_paths_and_tiles_give_the_same_bits(model, rng, name):
     for path in paths():
         native = Native(model.graph, model.layout, path=path)
         for tile in (None, 3):
-            native._tile = tile or native._tile
+            native._plan = native._laid_out(tile, path) if tile else native._plan
             done = native.train(model.weights, x, y, RECIPES[name], seed=5)
             results.add((done.weights.tobytes(), done.loss_before, done.loss_after))
     assert len(results) == 1

@@ -264,6 +264,6 @@ def ready(bench, world):
     made = bench()
     made.hear(world.announce(0, Phase.WAITING))
     made.pull(world, made.hear(world.task(1, 0, objects=(world.base,))))
-    made.device = replace(made.device, job=None)
+    made.device = made.device._replace(job=None)
     made.done.clear()
     return made

@@ -148,7 +148,7 @@ def test_blocks_that_do_not_come_are_asked_for_again_with_growing_patience(bench
     device = bench()
     device.hear(world.announce())
     [first] = device.hear(world.task(objects=(world.base,), deadline=1000))
-    device.device = replace(device.device, hello=None)
+    device.device = device.device._replace(hello=None)
     times = [device.now]
     for _ in range(6):
         assert device.wait() == [first]
@@ -406,7 +406,7 @@ def test_a_task_for_a_model_that_cannot_be_reached_is_answered_with_a_hello(read
 def holding_version_2(ready, world):
     """`ready`, having come to version 2."""
     ready.pull(world, ready.hear(world.task(1, 2, objects=(world.difference(0, 2),))))
-    ready.device = replace(ready.device, job=None)
+    ready.device = ready.device._replace(job=None)
     ready.done.clear()
     return ready
 

@@ -9,7 +9,6 @@ import signal
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import pytest
 
 from device_sim.fleet import run_fleet
 from device_sim.ground import Ground
+from device_sim.line import OwnLine
 from device_sim.local_update import local_update, training_seed
 from device_sim.models import Models
 from device_sim.profile import profile_of, rng_of
@@ -25,6 +25,7 @@ from device_sim.settings import FleetSettings
 from device_sim.shard import Shard
 from device_sim.trainer import Trained
 from device_sim.twin import Twin
+from device_sim.workshop import Workshop
 from mqtt_broker.broker import start
 from mqtt_broker.mosquitto import find_mosquitto
 from mqtt_broker.settings import BrokerSettings
@@ -101,7 +102,7 @@ def run(
             async with asyncio.timeout(60):
                 running = asyncio.create_task(
                     run_fleet(
-                        endpoint=endpoint,
+                        broker=endpoint,
                         fleet=fleet,
                         devices=devices,
                         settings=FleetSettings(**settings),
@@ -253,7 +254,7 @@ def test_a_fleet_without_a_broker_says_so(shards):
 
     async def alone():
         await run_fleet(
-            endpoint=Endpoint("127.0.0.1", port),
+            broker=Endpoint("127.0.0.1", port),
             fleet="nobody",
             devices=shards(2),
             settings=FleetSettings(),
@@ -354,15 +355,19 @@ def test_a_message_on_another_devices_topic_is_not_taken_for_an_own_one(bench, w
         ground = Ground(
             Endpoint("127.0.0.1", 1),
             topics,
-            ThreadPoolExecutor(1),
+            Workshop(1),
             happened.append,
             asyncio.Event(),
         )
         runner = Runner(ground, traits, Shard(None, ()), profile_of(settings, rng), rng)
+        line = OwnLine(ground, runner)
+        line._join(runner)
         task = encode(world.task(objects=(world.base,)))
-        runner._arrived(topics.down("dev-2"), task)
+        line._arrived(topics.down("dev-2"), task)
         foreign = runner._state.job
-        runner._arrived(topics.down(traits.id), task)
+        line._arrived(topics.down(traits.id), task)
+        line.done.cancel()
+        ground.workshop.close()
         return foreign, runner._state.job, runner.tally.refused
 
     foreign, own, refused = asyncio.run(deliver())

@@ -55,24 +55,31 @@ def case(request, samples):
     return request.param, *pruned(samples, sparsity=0.7, depthwise=request.param)
 
 
-def test_small_kernels_stay_dense_and_all_together_have_the_asked_zeros():
-    from pipeline.prune import sparsities
+@pytest.mark.parametrize("factor", [1.0, 1000.0])
+def test_the_least_of_what_is_left_in_each_kernel_goes_whatever_the_kernels_scale(factor):
+    from pipeline.prune import zeros_of
 
-    # densities as 8/16 to 20/100, scaled by 29/28: 29 of all 116 weights stay
-    assert sparsities([(4, 4), (10, 10)], 0.75) == pytest.approx([1 - 14.5 / 28, 1 - 14.5 / 70])
-    # 81.2 stay: scaled by 2.9 the small kernel would be more than full, and the large one pays
-    assert sparsities([(4, 4), (10, 10)], 0.3) == pytest.approx([0.0, 1 - (0.7 * 116 - 16) / 100])
+    # scores: even 1/4, 1/3, 1/2, 1; steep 1/50, 1
+    even, steep = factor * np.ones((2, 2)), np.array([-7.0, 1.0])
+    assert zeros_of([even, steep], 0.5) == [2, 1]
+    assert zeros_of([even, steep], 4 / 6) == [3, 1]
 
 
-def test_each_kernel_gets_its_share_of_zeros_and_hardly_more(case):
-    from pipeline.prune import kernels_of, sparsities
+def test_a_kernel_of_nothing_but_zeros_goes_first():
+    from pipeline.prune import zeros_of
 
-    depthwise, _, after = case
+    assert zeros_of([np.array([1.0, 2.0]), np.zeros(2)], 0.5) == [0, 2]
+
+
+def test_each_kernel_gets_its_count_of_zeros_and_all_together_the_asked_share(case):
+    from pipeline.prune import kernels_of, zeros_of
+
+    depthwise, before, after = case
     kernels = kernels_of(after, depthwise=depthwise)
     assert [k.size for k in kernels] == ([36, 36, 12] if depthwise else [36, 12])
-    for kernel, share in zip(kernels, sparsities([k.shape for k in kernels], 0.7), strict=True):
-        assert (kernel == 0).sum() == int(np.ceil(share * kernel.size))
-    assert sum((k == 0).sum() for k in kernels) >= 0.7 * sum(k.size for k in kernels)
+    counts = zeros_of(kernels_of(before, depthwise=depthwise), 0.7)
+    assert [(k == 0).sum() for k in kernels] == counts
+    assert sum(counts) == np.ceil(0.7 * sum(k.size for k in kernels))
 
 
 def test_depthwise_kernels_are_left_alone_unless_asked(case):
@@ -104,7 +111,7 @@ def test_quantisation_keeps_the_zeros_of_depthwise_kernels_too(samples):
     from pipeline.verify import sparsity_in
 
     _, model = pruned(samples, sparsity=0.7, depthwise=True)
-    quantized = quantizable(model, keep_zeros=True)
+    quantized = quantizable(model, samples.x, keep_zeros=True)
     train(
         quantized, samples, SETTINGS, epochs=2, learning_rate=1e-2, seed=1,
         callbacks=[KeepZeros(quantized)],
@@ -119,4 +126,4 @@ def test_a_model_that_the_toolkit_cannot_take_is_refused_as_ours():
 
     recurrent = keras.Sequential([keras.Input((4, 2)), keras.layers.LSTM(3)])
     with pytest.raises(BuildError, match="cannot be trained for int8"):
-        quantizable(recurrent, keep_zeros=False)
+        quantizable(recurrent, np.zeros((1, 4, 2), np.float32), keep_zeros=False)

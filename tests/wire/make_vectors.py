@@ -104,6 +104,9 @@ def messages():
         "a device that says which version 3": Hello(
             300, 1, 256, 60, "esp32", SHA, 3, check_of(VERSION)
         ),
+        "a device behind a gateway": Hello(
+            8, 1, 1024, 60, "esp32", SHA, 3, check_of(VERSION), "gw-1"
+        ),
         "a round has begun": Announce(2, Phase.TRAINING, 5, 4, SHA),
         "the run is over": Announce(2, Phase.FINISHED, 20, 20, SHA),
         "a task with nothing to pull": Task(5, 4, SHA, recipe, "int8", 99, 60, ()),

@@ -74,7 +74,7 @@ def row(f):
         bounds = f"{min(spec.enum)} to {max(spec.enum)}"
     bounds = {"record": "–", "real": "finite"}.get(spec.kind, bounds)
     default = "required" if f.default is MISSING else str(f.default)
-    default = "empty" if f.default == b"" else default
+    default = "empty" if f.default in (b"", "") else default
     return [str(spec.key), f.name, kind, bounds, "that of data" if spec.derived else default]
 
 
@@ -109,13 +109,14 @@ def test_the_topics_are_those_of_the_code():
     topics = Topics("{fleet}".strip("{}"))
     written = re.findall(r"^\| `(microfed\S+)` \|", PAGE, re.MULTILINE)
     assert written == [
-        topic.replace("/fleet/", "/{fleet}/").replace("/device/", "/{device}/")
+        re.sub("/(fleet|device|gateway)(?=/)", r"/{\1}", topic)
         for topic in (
             topics.announce,
             topics.aggregator_state,
             topics.state("device"),
             topics.up("device"),
             topics.down("device"),
+            topics.gateway_state("gateway"),
         )
     ]
     assert len(Topics("f" * 32).state("d" * 32)) == 85

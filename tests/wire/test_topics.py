@@ -52,6 +52,7 @@ def test_a_device_listens_to_itself_and_to_the_announcement_and_the_aggregator_t
     assert TOPICS.from_devices == (
         "microfed/v1/greenhouse/d/+/state",
         "microfed/v1/greenhouse/d/+/up",
+        "microfed/v1/greenhouse/g/+/state",
     )
 
 

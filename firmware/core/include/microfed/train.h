@@ -90,7 +90,7 @@ typedef struct {
 
 /* What trains of a step: bits of `trains[step]`. */
 #define MF_TRAINS_WEIGHT 1u
-#define MF_TRAINS_BIAS 2u
+#define MF_TRAINS_BIAS   2u
 
 /* The instruction sets that kernels are compiled for.  All give the same bits. */
 typedef enum {
@@ -133,8 +133,8 @@ MF_EXPORT size_t mf_train_bytes(const mf_plan *plan, const mf_recipe *recipe, in
  * losses: mean over the samples, of the weights as received and as trained. */
 MF_EXPORT mf_status mf_train(const mf_plan *plan, const mf_recipe *recipe,
                              const mf_samples *samples, uint32_t seed, const float *received,
-                             const uint8_t *mask, float *weights, double losses[2],
-                             void *memory, size_t bytes);
+                             const uint8_t *mask, float *weights, double losses[2], void *memory,
+                             size_t bytes);
 
 /* The mean loss over the samples, and its gradient by all parameters (0 for those that
  * are not trained). */
@@ -144,8 +144,7 @@ MF_EXPORT mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples,
 
 /* The output for `count` samples: `outputs` holds count times the output's size. */
 MF_EXPORT mf_status mf_predict(const mf_plan *plan, const float *x, int32_t count,
-                               const float *weights, float *outputs, void *memory,
-                               size_t bytes);
+                               const float *weights, float *outputs, void *memory, size_t bytes);
 
 /* sizeof mf_train_tensor, mf_train_step, mf_train_model, mf_recipe, mf_samples: whoever
  * builds them in another language checks that both mean the same. */

@@ -35,7 +35,7 @@ typedef struct {
  * many output channels, lie side by side.  A depthwise block is one vector of the image, and
  * has lanes · group channels in the order in which interleaving the taps leaves them. */
 typedef struct {
-    uint32_t bytes; /* with the arrays; 0: the step has no packed form */
+    uint32_t bytes; /* with the arrays */
     uint32_t words;
     uint32_t blocks;
     uint32_t image_height, image_width;
@@ -43,7 +43,7 @@ typedef struct {
     uint32_t pairs; /* the last block's words lie two by two: see tile_of_pairs */
     uint32_t offsets;
     uint32_t weights;
-    uint32_t bias, multipliers, rights, halves, nothings; /* see x86_kernels.h: scaling */
+    uint32_t bias, multipliers, rights, less, halves; /* see x86_kernels.h: scaling */
 } mf_x86_layer;
 
 /* The convolution that a step is; a fully connected layer is one of 1×1 over its rows. */

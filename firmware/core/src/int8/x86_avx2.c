@@ -7,16 +7,15 @@
 
 #include "x86_store.h"
 
-#define TARGET         __attribute__((target("avx2")))
-#define INLINE         static inline __attribute__((always_inline))
-#define UNROLL         _Pragma("GCC unroll 8")
-#define V(operation)   _mm256_##operation
-#define ALL(operation) _mm256_##operation##_si256
-#define LANES          8
-#define GROUP          2
-#define ELEMENT        2  /* bytes of a number of the image */
-#define NUMBERS        16 /* in a vector */
-#define ROWS           4  /* positions of a tile */
+#define TARGET       __attribute__((target("avx2")))
+#define INLINE       static inline __attribute__((always_inline))
+#define UNROLL       _Pragma("GCC unroll 8")
+#define V(operation) _mm256_##operation
+#define LANES        8
+#define GROUP        2
+#define ELEMENT      2  /* bytes of a number of the image */
+#define NUMBERS      16 /* in a vector */
+#define ROWS         4  /* positions of a tile */
 
 typedef __m256i vector;
 
@@ -28,9 +27,13 @@ TARGET static inline void store(void *to, vector x) {
     _mm256_storeu_si256(to, x);
 }
 
-/* Half of 2^31 in every 64 bits. */
-TARGET static inline vector half_up(void) {
-    return _mm256_set1_epi64x(INT64_C(1) << 30);
+TARGET static inline vector every_64(int64_t x) {
+    return _mm256_set1_epi64x(x);
+}
+
+/* y + z where x < 0, else y. */
+TARGET static inline vector add_where_negative(vector x, vector y, vector z) {
+    return _mm256_add_epi32(y, _mm256_and_si256(_mm256_srai_epi32(x, 31), z));
 }
 
 TARGET static inline vector padding_of(int32_t zero_point) {

@@ -3,41 +3,47 @@
  * Reads beyond the end of a tensor fall into what lies behind it in the arena, at most
  * MF_X86_SLACK bytes, and meet weights of 0 or lanes that are not stored. */
 
+#define CHUNK 32 /* positions whose sums wait together, a multiple of ROWS */
+
 /* How accumulators become codes, for each lane: mf_rescale, without its comparison.
  *
  * Where nothing overflows, which mf_int8_pack makes sure of, half away from zero is to add
- * half, less 1 for a negative x, and to shift.  `nothing` is 0 where no bit is shifted out, else
- * −1. */
+ * half, less 1 for a negative x, and to shift.  Both halves, that of the product and that of
+ * the shift, are added to the product at once; where it becomes 0 from below, the 1 too many
+ * is shifted out.  `less` is 0 where no bit is shifted out, else −1.  If the output is
+ * rectified, a negative x ends as the least code either way. */
 typedef struct {
-    vector multiplier, odd, right, half, nothing;
+    vector multiplier, odd_multiplier, halves, odd_halves, less, right;
 } scaling;
 
+TARGET static inline int64_t halves_of(int32_t right) {
+    return (INT64_C(1) << 30) + (right > 0 ? INT64_C(1) << (30 + right) : 0);
+}
+
 TARGET static inline scaling scaling_of(int32_t multiplier, int32_t right) {
-    const int32_t half = right > 0 ? INT32_C(1) << (right - 1) : 0;
-    return (scaling){V(set1_epi32)(multiplier), V(set1_epi32)(multiplier), V(set1_epi32)(right),
-                     V(set1_epi32)(half), V(set1_epi32)(right > 0 ? -1 : 0)};
+    const vector m = V(set1_epi32)(multiplier), halves = every_64(halves_of(right));
+    return (scaling){m, m, halves, halves, V(set1_epi32)(right > 0 ? -1 : 0), V(set1_epi32)(right)};
 }
 
-/* (x + half) / 2^right. */
-TARGET static inline vector shift_right(vector x, const scaling *s) {
-    vector less = ALL (and)(V(srai_epi32)(x, 31), s->nothing);
-    return V(srav_epi32)(V(add_epi32)(V(add_epi32)(x, s->half), less), s->right);
-}
-
-TARGET static inline vector rescale(vector x, const scaling *s) {
-    vector even = V(add_epi64)(V(mul_epi32)(x, s->multiplier), half_up());
-    vector odd = V(add_epi64)(V(mul_epi32)(V(srli_epi64)(x, 32), s->odd), half_up());
-    return shift_right(odd_lanes(V(srli_epi64)(even, 31), V(add_epi64)(odd, odd)), s);
+TARGET static inline vector rescale(vector x, const scaling *s, int rectified) {
+    vector even = V(add_epi64)(V(mul_epi32)(x, s->multiplier), s->halves);
+    vector odd = V(add_epi64)(V(mul_epi32)(V(srli_epi64)(x, 32), s->odd_multiplier), s->odd_halves);
+    vector y = odd_lanes(V(srli_epi64)(even, 31), V(add_epi64)(odd, odd));
+    if (!rectified) {
+        y = add_where_negative(x, y, s->less);
+    }
+    return V(srav_epi32)(y, s->right);
 }
 
 /* The clamps of an output. */
 typedef struct {
     vector zero_point, least, most; /* of 16, 8 and 8 bits */
+    int rectified;                  /* no code is below the zero point */
 } limits;
 
 TARGET static inline limits limits_of(const mf_int8_range *range) {
     return (limits){V(set1_epi16)((int16_t)range->zero_point), V(set1_epi8)((char)range->least),
-                    V(set1_epi8)((char)range->most)};
+                    V(set1_epi8)((char)range->most), range->least >= range->zero_point};
 }
 
 /* Two vectors as one of int16 codes.  This and the next saturate, which the clamp hides. */
@@ -95,87 +101,120 @@ static inline const int32_t *constants(const mf_x86_layer *layer, uint32_t array
 
 TARGET static inline scaling channel_scaling(const mf_x86_layer *layer, uint32_t i) {
     const int32_t *multipliers = constants(layer, layer->multipliers, i);
-    return (scaling){
-        load(multipliers), load(multipliers + 1), load(constants(layer, layer->rights, i)),
-        load(constants(layer, layer->halves, i)), load(constants(layer, layer->nothings, i))};
+    return (scaling){load(multipliers),
+                     load(multipliers + 1),
+                     load(constants(layer, layer->halves, 2 * i)),
+                     load(constants(layer, layer->halves, 2 * i + 1)),
+                     load(constants(layer, layer->less, i)),
+                     load(constants(layer, layer->rights, i))};
 }
 
 /* `rows` ≤ 4 vectors of sums as codes, `apart` bytes from one row to the next. */
 TARGET static inline void store_sums(int8_t *to, size_t apart, const vector *sums, int32_t rows,
                                      const scaling *s, const limits *clamps, int32_t left) {
-    vector a = narrow(rescale(sums[0], s), rescale(sums[1], s), clamps);
-    vector b = narrow(rescale(sums[2], s), rescale(sums[3], s), clamps);
+    const int rectified = clamps->rectified;
+    vector a = narrow(rescale(sums[0], s, rectified), rescale(sums[1], s, rectified), clamps);
+    vector b = narrow(rescale(sums[2], s, rectified), rescale(sums[3], s, rectified), clamps);
     store_rows(to, apart, in_rows(clamp(a, b, clamps)), rows, left);
 }
 
-/* Up to `rows` positions times `next` vectors of output channels from vector `block` on.
- * Inlined with constant `rows` and `next`, the sums live in registers. */
-TARGET INLINE void tile(const mf_int8_conv *p, const mf_x86_layer *layer,
-                        const uint8_t *const *positions, int8_t *output, uint32_t block,
-                        int32_t stored, const int rows, const int next) {
-    vector sums[2][ROWS];
+/* The sums of `rows` positions and `next` vectors of output channels from vector `block` on:
+ * sums[CHUNK · n + row].  Inlined with constant `rows` and `next`, they live in registers. */
+TARGET INLINE void tile(const mf_x86_layer *layer, const uint8_t *const *positions, uint32_t block,
+                        vector *sums, const int rows, const int next) {
+    vector held[2][ROWS];
     const int32_t *offsets = constants(layer, layer->offsets, 0);
     const int32_t *weights = constants(layer, layer->weights, block * layer->words);
-    const size_t apart = (size_t)layer->words * LANES, channels = (size_t)p->output.channels;
-    const limits clamps = limits_of(&p->range);
+    const size_t apart = (size_t)layer->words * LANES;
     UNROLL for (int n = 0; n < next; n++) {
         vector bias = load(constants(layer, layer->bias, block + (uint32_t)n));
         UNROLL for (int r = 0; r < rows; r++) {
-            sums[n][r] = bias;
+            held[n][r] = bias;
         }
     }
     for (uint32_t w = 0; w < layer->words; w++, weights += LANES) {
         vector first = load(weights), second = next > 1 ? load(weights + apart) : first;
         UNROLL for (int r = 0; r < rows; r++) {
             vector word = repeat(positions[r] + offsets[w]);
-            sums[0][r] = dot(sums[0][r], word, first);
+            held[0][r] = dot(held[0][r], word, first);
             if (next > 1) {
-                sums[1][r] = dot(sums[1][r], word, second);
+                held[1][r] = dot(held[1][r], word, second);
             }
         }
     }
     UNROLL for (int n = 0; n < next; n++) {
-        const scaling s = channel_scaling(layer, block + (uint32_t)n);
-        const int32_t c = (int32_t)(block + (uint32_t)n) * LANES;
-        const int32_t left = p->output.channels - c;
-        UNROLL for (int r = 0; r < rows; r += 4) {
-            store_sums(output + (size_t)r * channels + c, channels, sums[n] + r, stored - r, &s,
-                       &clamps, left);
+        UNROLL for (int r = 0; r < rows; r++) {
+            sums[CHUNK * n + r] = held[n][r];
         }
     }
 }
 
-/* Up to ROWS positions times the last vector of output channels, two words at once: a pair of
- * vectors holds both words of the first and of the second half of the channels.  Half as many
- * loads of words as a tile of one vector would take, which they would slow down. */
-TARGET static void tile_of_pairs(const mf_int8_conv *p, const mf_x86_layer *layer,
-                                 const uint8_t *const *positions, int8_t *output, uint32_t block,
-                                 int32_t stored) {
-    vector sums[2][ROWS];
+/* The same for the last vector of output channels, two words at once: a pair of vectors holds
+ * both words of the first and of the second half of the channels.  Half as many loads of words
+ * as a tile of one vector would take, which they would slow down. */
+TARGET INLINE void tile_of_pairs(const mf_x86_layer *layer, const uint8_t *const *positions,
+                                 uint32_t block, vector *sums, const int rows) {
+    vector held[2][ROWS];
     const int32_t *offsets = constants(layer, layer->offsets, 0);
     const int32_t *weights = constants(layer, layer->weights, block * layer->words);
-    const size_t channels = (size_t)p->output.channels;
-    const limits clamps = limits_of(&p->range);
-    UNROLL for (int r = 0; r < ROWS; r++) {
-        sums[0][r] = sums[1][r] = V(set1_epi32)(0);
+    UNROLL for (int r = 0; r < rows; r++) {
+        held[0][r] = held[1][r] = V(set1_epi32)(0);
     }
     for (uint32_t w = 0; w < layer->words; w += 2, weights += 2 * LANES) {
         vector first = load(weights), second = load(weights + LANES);
-        UNROLL for (int r = 0; r < ROWS; r++) {
+        UNROLL for (int r = 0; r < rows; r++) {
             vector words = repeat_pair(positions[r] + offsets[w]);
-            sums[0][r] = dot(sums[0][r], words, first);
-            sums[1][r] = dot(sums[1][r], words, second);
+            held[0][r] = dot(held[0][r], words, first);
+            held[1][r] = dot(held[1][r], words, second);
         }
     }
     const vector bias = load(constants(layer, layer->bias, block));
-    const scaling s = channel_scaling(layer, block);
-    const int32_t c = (int32_t)block * LANES;
-    UNROLL for (int r = 0; r < ROWS; r++) {
-        sums[0][r] = V(add_epi32)(add_neighbours(sums[0][r], sums[1][r]), bias);
+    UNROLL for (int r = 0; r < rows; r++) {
+        sums[r] = V(add_epi32)(add_neighbours(held[0][r], held[1][r]), bias);
     }
-    UNROLL for (int r = 0; r < ROWS; r += 4) {
-        store_sums(output + (size_t)r * channels + c, channels, sums[0] + r, stored - r, &s,
-                   &clamps, p->output.channels - c);
+}
+
+TARGET INLINE void any_tile(const mf_x86_layer *layer, const uint8_t *const *positions,
+                            uint32_t block, vector *sums, const int rows) {
+    if (block + 1 < layer->blocks) {
+        tile(layer, positions, block, sums, rows, 2);
+    } else if (layer->pairs) {
+        tile_of_pairs(layer, positions, block, sums, rows);
+    } else {
+        tile(layer, positions, block, sums, rows, 1);
+    }
+}
+
+/* The sums of up to CHUNK positions as codes of the channels of vector `block`. */
+TARGET static void finish(const mf_int8_conv *p, const mf_x86_layer *layer, const vector *sums,
+                          int8_t *output, uint32_t block, int32_t count) {
+    const size_t channels = (size_t)p->output.channels;
+    const limits clamps = limits_of(&p->range);
+    const scaling s = channel_scaling(layer, block);
+    const int32_t c = (int32_t)block * LANES, left = p->output.channels - c;
+    output += c;
+    for (int32_t r = 0; r < count; r += 4, output += 4 * channels) {
+        store_sums(output, channels, sums + r, count - r, &s, &clamps, left);
+    }
+}
+
+/* All output channels of up to CHUNK positions; `positions` may be read up to a tile further.
+ * Sums wait in memory until a chunk is complete: the chain from a sum to its code is long, and
+ * after every tile the multipliers would stand still for it. */
+TARGET static void chunk(const mf_int8_conv *p, const mf_x86_layer *layer,
+                         const uint8_t *const *positions, int8_t *output, int32_t count) {
+    vector sums[2 * CHUNK];
+    for (uint32_t block = 0; block < layer->blocks; block += 2) {
+        for (int32_t r = 0; r < count; r += ROWS) {
+            if (count - r > 4) {
+                any_tile(layer, positions + r, block, sums + r, ROWS);
+            } else {
+                any_tile(layer, positions + r, block, sums + r, 4);
+            }
+        }
+        for (uint32_t n = 0; n < 2 && block + n < layer->blocks; n++) {
+            finish(p, layer, sums + CHUNK * n, output, block + n, count);
+        }
     }
 }
 
@@ -206,41 +245,21 @@ TARGET static void single(const mf_int8_conv *p, const mf_x86_layer *layer, cons
     }
 }
 
-TARGET static void tiles(const mf_int8_conv *p, const mf_x86_layer *layer,
-                         const uint8_t *const *positions, int8_t *output, int32_t stored) {
-    uint32_t block = 0;
-    for (; block + 2 <= layer->blocks; block += 2) {
-        if (stored > 4) {
-            tile(p, layer, positions, output, block, stored, ROWS, 2);
-        } else {
-            tile(p, layer, positions, output, block, stored, 4, 2);
-        }
-    }
-    if (block < layer->blocks) {
-        if (layer->pairs) {
-            tile_of_pairs(p, layer, positions, output, block, stored);
-        } else if (stored > 4) {
-            tile(p, layer, positions, output, block, stored, ROWS, 1);
-        } else {
-            tile(p, layer, positions, output, block, stored, 4, 1);
-        }
-    }
-}
-
 TARGET static void conv(const mf_int8_conv *p, const mf_x86_layer *layer, const int8_t *input,
                         int8_t *output, uint8_t *scratch) {
     const size_t number = (size_t)p->input.channels * ELEMENT;
     const size_t right = (size_t)p->window.stride_width * number;
     const size_t down = (size_t)p->window.stride_height * layer->image_width * number;
-    const uint8_t *positions[ROWS] = {0};
+    const uint8_t *positions[CHUNK];
     int32_t filled = 0;
     make_image(p, layer, input, scratch);
     for (int32_t y = 0; y < p->output.height; y++) {
-        for (int32_t x = 0; x < p->output.width; x++) {
-            positions[filled++] = scratch + (size_t)y * down + (size_t)x * right;
-            if (filled == ROWS) {
-                tiles(p, layer, positions, output, ROWS);
-                output += (size_t)ROWS * (size_t)p->output.channels;
+        const uint8_t *position = scratch + (size_t)y * down;
+        for (int32_t x = 0; x < p->output.width; x++, position += right) {
+            positions[filled++] = position;
+            if (filled == CHUNK) {
+                chunk(p, layer, positions, output, CHUNK);
+                output += (size_t)CHUNK * (size_t)p->output.channels;
                 filled = 0;
             }
         }
@@ -248,10 +267,10 @@ TARGET static void conv(const mf_int8_conv *p, const mf_x86_layer *layer, const 
     if (filled == 1 && !layer->pairs) {
         single(p, layer, positions[0], output);
     } else if (filled > 0) {
-        for (int32_t r = filled; r < ROWS; r++) {
-            positions[r] = positions[0]; /* computed, not stored */
+        for (int32_t r = filled; r < CHUNK; r++) {
+            positions[r] = positions[0]; /* computed perhaps, but not stored */
         }
-        tiles(p, layer, positions, output, filled);
+        chunk(p, layer, positions, output, filled);
     }
 }
 
@@ -281,7 +300,7 @@ TARGET static inline void depthwise_block(const mf_x86_layer *layer, uint32_t bl
     }
     for (uint32_t v = 0; v < GROUP; v++) {
         const scaling s = channel_scaling(layer, block * GROUP + v);
-        sums[v] = rescale(sums[v], &s);
+        sums[v] = rescale(sums[v], &s, clamps->rectified);
     }
     store_interleaved(output, sums, clamps, left);
 }
@@ -311,27 +330,31 @@ TARGET static void depthwise(const mf_int8_conv *p, const mf_x86_layer *layer, c
 
 /* An input of ADD, d = code − zero point: rescale(d · 2^20), in a product of two parts. */
 typedef struct {
-    vector zero, high, low;
-    scaling scale;
-    int half; /* the scale is exactly 1/2, as it is of one input of every ADD */
+    vector zero, high, low, half, less, right;
+    int is_half; /* the scale is exactly 1/2, as it is of one input of every ADD */
 } addend;
 
 TARGET static addend addend_of(const mf_int8_sum *p, int which) {
     const int32_t multiplier = p->input_scale[which].multiplier;
-    return (addend){V(set1_epi32)(p->zero[which]), V(set1_epi32)(multiplier >> 11),
+    const int32_t right = -p->input_scale[which].shift;
+    return (addend){V(set1_epi32)(p->zero[which]),
+                    V(set1_epi32)(multiplier >> 11),
                     V(set1_epi32)(multiplier & 0x7ff),
-                    scaling_of(multiplier, -p->input_scale[which].shift),
-                    multiplier == 1 << 30 && p->input_scale[which].shift == 0};
+                    V(set1_epi32)(right > 0 ? INT32_C(1) << (right - 1) : 0),
+                    V(set1_epi32)(right > 0 ? -1 : 0),
+                    V(set1_epi32)(right),
+                    multiplier == 1 << 30 && right == 0};
 }
 
 TARGET static inline vector scaled(const int8_t *codes, const addend *a) {
     vector d = V(sub_epi32)(codes_of(codes), a->zero);
-    if (a->half) {
+    if (a->is_half) {
         return V(slli_epi32)(d, 19);
     }
     vector low = V(add_epi32)(V(mullo_epi32)(d, a->low), V(set1_epi32)(1 << 10));
-    d = V(add_epi32)(V(mullo_epi32)(d, a->high), V(srai_epi32)(low, 11));
-    return shift_right(d, &a->scale);
+    vector x = V(add_epi32)(V(mullo_epi32)(d, a->high), V(srai_epi32)(low, 11));
+    x = add_where_negative(d, V(add_epi32)(x, a->half), a->less);
+    return V(srav_epi32)(x, a->right);
 }
 
 TARGET static void add(const mf_int8_sum *p, const int8_t *a, const int8_t *b, int8_t *output) {

@@ -5,7 +5,8 @@
 
 #if defined(__x86_64__)
 
-/* Words along one line of taps; lines of a filter lie `step` numbers apart in the image. */
+/* A filter as so many lines, each of `length` numbers that are neighbours in the image, in so
+ * many words. */
 typedef struct {
     int32_t lines, length, words;
 } filter_lines;
@@ -84,7 +85,7 @@ static uint32_t reach(int32_t input, int32_t pad, int32_t outputs, int32_t strid
     return (uint32_t)(pad + input > windows ? pad + input : windows);
 }
 
-/* How a CONV_2D filter falls into lines of numbers that are neighbours in the image. */
+/* The longest lines that a CONV_2D filter falls into. */
 static filter_lines lines_of(const mf_int8_conv *p, const mf_x86_layer *layer, int32_t group) {
     const mf_window *w = &p->window;
     filter_lines f = {w->kernel_height * w->kernel_width, p->input.channels, 0};
@@ -137,9 +138,9 @@ static mf_x86_layer lay_out(const mf_int8_step *s, const mf_int8_conv *p, mf_x86
     layer.bias = layer.offsets + (layer.words * taps * 4 + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN;
     layer.multipliers = layer.bias + constants;
     layer.rights = layer.multipliers + constants;
-    layer.halves = layer.rights + constants;
-    layer.nothings = layer.halves + constants;
-    layer.weights = layer.nothings + constants;
+    layer.less = layer.rights + constants;
+    layer.halves = layer.less + constants;
+    layer.weights = layer.halves + 2 * constants;
     layer.bytes = layer.weights + vectors * layer.words * (uint32_t)shape.lanes * 4;
     layer.bytes = (layer.bytes + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN;
     return layer;
@@ -163,22 +164,22 @@ static void put_weight(uint8_t *memory, const mf_x86_layer *layer, mf_x86_shape 
     }
 }
 
-/* Bias and scale of output channel c, whose weights sum up to `sum`, at place i. */
+/* Bias and scale of output channel c, whose weights sum up to `sum`, into lane l of vector v. */
 static void put_constants(uint8_t *memory, const mf_x86_layer *layer, const mf_int8_conv *p,
-                          const mf_int8_filter *filter, int32_t offset, int32_t c, int32_t sum,
-                          int32_t i) {
-    int32_t scale = p->per_channel ? c : 0, right = -filter->shifts[scale];
+                          const mf_int8_filter *filter, mf_x86_shape shape, int32_t c, int32_t sum,
+                          uint32_t v, int32_t l) {
+    const size_t lanes = (size_t)shape.lanes, lane = (size_t)l, i = v * lanes + lane;
+    const int32_t scale = p->per_channel ? c : 0, right = -filter->shifts[scale];
     uint32_t bias = filter->bias ? (uint32_t)filter->bias[c] : 0;
-    bias -= (uint32_t)(p->input_zero + offset) * (uint32_t)sum;
+    bias -= (uint32_t)(p->input_zero + shape.offset) * (uint32_t)sum;
     ((uint32_t *)(void *)(memory + layer->bias))[i] = bias;
-    int32_t *constants = (void *)(memory + layer->multipliers);
-    constants[i] = filter->multipliers[scale];
-    constants = (void *)(memory + layer->rights);
-    constants[i] = right;
-    constants = (void *)(memory + layer->halves);
-    constants[i] = right > 0 ? INT32_C(1) << (right - 1) : 0;
-    constants = (void *)(memory + layer->nothings);
-    constants[i] = right > 0 ? -1 : 0;
+    ((int32_t *)(void *)(memory + layer->multipliers))[i] = filter->multipliers[scale];
+    ((int32_t *)(void *)(memory + layer->rights))[i] = right;
+    ((int32_t *)(void *)(memory + layer->less))[i] = right > 0 ? -1 : 0;
+    /* of 64 bits: the even lanes of a vector, then its odd lanes */
+    int64_t *halves = (void *)(memory + layer->halves);
+    halves[v * lanes + lane % 2 * (lanes / 2) + lane / 2] =
+        (INT64_C(1) << 30) + (right > 0 ? INT64_C(1) << (30 + right) : 0);
 }
 
 static void pack_conv(uint8_t *memory, const mf_x86_layer *layer, const mf_int8_conv *p,
@@ -198,7 +199,8 @@ static void pack_conv(uint8_t *memory, const mf_x86_layer *layer, const mf_int8_
                        (uint32_t)(i / f.length * f.words + in_line / shape.group), c % shape.lanes,
                        in_line % shape.group, *weights);
         }
-        put_constants(memory, layer, p, filter, shape.offset, c, sum, c);
+        put_constants(memory, layer, p, filter, shape, c, sum, (uint32_t)(c / shape.lanes),
+                      c % shape.lanes);
     }
 }
 
@@ -228,7 +230,7 @@ static void pack_depthwise(uint8_t *memory, const mf_x86_layer *layer, const mf_
                        i % shape.group, weight);
             sum += weight;
         }
-        put_constants(memory, layer, p, filter, shape.offset, c, sum, v * shape.lanes + l);
+        put_constants(memory, layer, p, filter, shape, c, sum, (uint32_t)v, l);
     }
 }
 

@@ -5,17 +5,16 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define TARGET         __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
-#define INLINE         static inline __attribute__((always_inline))
-#define UNROLL         _Pragma("GCC unroll 8")
-#define V(operation)   _mm512_##operation
-#define ALL(operation) _mm512_##operation##_si512
-#define set1_epi64x    set1_epi64
-#define LANES          16
-#define GROUP          4
-#define ELEMENT        1  /* bytes of a number of the image */
-#define NUMBERS        64 /* in a vector */
-#define ROWS           8  /* positions of a tile */
+#define TARGET       __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+#define INLINE       static inline __attribute__((always_inline))
+#define UNROLL       _Pragma("GCC unroll 8")
+#define V(operation) _mm512_##operation
+#define set1_epi64x  set1_epi64
+#define LANES        16
+#define GROUP        4
+#define ELEMENT      1  /* bytes of a number of the image */
+#define NUMBERS      64 /* in a vector */
+#define ROWS         8  /* positions of a tile */
 
 typedef __m512i vector;
 
@@ -27,9 +26,13 @@ TARGET static inline void store(void *to, vector x) {
     _mm512_storeu_si512(to, x);
 }
 
-/* Half of 2^31 in every 64 bits. */
-TARGET static inline vector half_up(void) {
-    return _mm512_set1_epi64(INT64_C(1) << 30);
+TARGET static inline vector every_64(int64_t x) {
+    return _mm512_set1_epi64(x);
+}
+
+/* y + z where x < 0, else y. */
+TARGET static inline vector add_where_negative(vector x, vector y, vector z) {
+    return _mm512_mask_add_epi32(y, _mm512_cmplt_epi32_mask(x, _mm512_setzero_si512()), y, z);
 }
 
 TARGET static inline vector padding_of(int32_t zero_point) {
@@ -89,16 +92,23 @@ TARGET static inline vector in_rows(vector codes) {
 /* The first `rows` of four rows, of each the first `left` codes. */
 TARGET static inline void store_rows(int8_t *to, size_t apart, vector codes, int32_t rows,
                                      int32_t left) {
+    const int whole = rows >= 4 && left >= LANES;
+    if (whole && apart == LANES) {
+        store(to, codes);
+        return;
+    }
+    const __m128i all[4] = {_mm512_castsi512_si128(codes), _mm512_extracti32x4_epi32(codes, 1),
+                            _mm512_extracti32x4_epi32(codes, 2),
+                            _mm512_extracti32x4_epi32(codes, 3)};
+    if (whole) { /* without masks, which are slow to store with */
+        UNROLL for (int r = 0; r < 4; r++, to += apart) {
+            _mm_storeu_si128((void *)to, all[r]);
+        }
+        return;
+    }
     const __mmask16 kept = (__mmask16)(left < LANES ? (1u << left) - 1 : 0xffff);
-    _mm_mask_storeu_epi8(to, kept, _mm512_castsi512_si128(codes));
-    if (rows > 1) {
-        _mm_mask_storeu_epi8(to + apart, kept, _mm512_extracti32x4_epi32(codes, 1));
-    }
-    if (rows > 2) {
-        _mm_mask_storeu_epi8(to + 2 * apart, kept, _mm512_extracti32x4_epi32(codes, 2));
-    }
-    if (rows > 3) {
-        _mm_mask_storeu_epi8(to + 3 * apart, kept, _mm512_extracti32x4_epi32(codes, 3));
+    for (int r = 0; r < 4 && r < rows; r++, to += apart) {
+        _mm_mask_storeu_epi8(to, kept, all[r]);
     }
 }
 

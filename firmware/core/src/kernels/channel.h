@@ -8,9 +8,13 @@ static void channel_block(const mf_product *p, int32_t column, const float *cons
     const int32_t n = left < MF_WIDTH ? left : MF_WIDTH;
     mf_vector sum[MF_CHANNEL_ROWS];
     MF_UNROLL for (int r = 0; r < MF_CHANNEL_ROWS; r++) {
-        if (p->adds) sum[r] = gathered(c[r] + column * p->c_column, p->c_column, n);
-        else if (p->start != NULL) sum[r] = gathered(p->start + column * p->start_step, p->start_step, n);
-        else sum[r] = mf_spread(0.0f);
+        if (p->adds) {
+            sum[r] = gathered(c[r] + column * p->c_column, p->c_column, n);
+        } else if (p->start != NULL) {
+            sum[r] = gathered(p->start + column * p->start_step, p->start_step, n);
+        } else {
+            sum[r] = mf_spread(0.0f);
+        }
     }
     const mf_loops *k = &p->depth;
     for (int32_t i = 0; i < k->count[0]; i++) {
@@ -32,8 +36,10 @@ static void channel_block(const mf_product *p, int32_t column, const float *cons
             }
         }
     }
-    for (int r = 0; r < used; r++)
-        scattered(held(sum[r], &p->hold), c[r] + column * p->c_column, p->c_column, n);
+    const vector_hold hold = vectors_of(&p->hold);
+    for (int r = 0; r < used; r++) {
+        scattered(held(sum[r], &hold), c[r] + column * p->c_column, p->c_column, n);
+    }
 }
 
 static void channel_blocks(const mf_product *p, const float *a[], float *c[], int filled) {
@@ -41,8 +47,9 @@ static void channel_blocks(const mf_product *p, const float *a[], float *c[], in
         a[r] = a[filled - 1];
         c[r] = c[filled - 1];
     }
-    for (int32_t column = 0; column < p->columns; column += MF_WIDTH)
+    for (int32_t column = 0; column < p->columns; column += MF_WIDTH) {
         channel_block(p, column, a, c, filled);
+    }
 }
 
 static void by_channel(const mf_product *p) {
@@ -65,5 +72,7 @@ static void by_channel(const mf_product *p) {
             }
         }
     }
-    if (filled > 0) channel_blocks(p, a, c, filled);
+    if (filled > 0) {
+        channel_blocks(p, a, c, filled);
+    }
 }

@@ -27,9 +27,13 @@ static inline float mf_exact_fma(float a, float b, float c) {
 }
 
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-static inline float mf_fma(float a, float b, float c) { return fmaf(a, b, c); }
+static inline float mf_fma(float a, float b, float c) {
+    return fmaf(a, b, c);
+}
 #else
-static inline float mf_fma(float a, float b, float c) { return mf_exact_fma(a, b, c); }
+static inline float mf_fma(float a, float b, float c) {
+    return mf_exact_fma(a, b, c);
+}
 #endif
 
 #endif

@@ -36,8 +36,8 @@ typedef struct {
     float *c;
     const float *start;
     ptrdiff_t start_step; /* product: 1 */
-    mf_loops rows;  /* over a and c */
-    mf_loops depth; /* over a and b: the order of the sum */
+    mf_loops rows;        /* over a and c */
+    mf_loops depth;       /* over a and b: the order of the sum */
     int32_t columns;
     ptrdiff_t a_column; /* by_channel only: A[row, k] has a value for each column */
     ptrdiff_t b_column; /* product: 1 unless width is 1; by_channel: 0 is allowed too */

@@ -8,15 +8,21 @@ static double cross_entropy(const mf_labels *labels, const float *logits, int32_
     for (int32_t s = 0; s < samples; s++, logits += classes) {
         const int32_t label = labels->y[labels->order == NULL ? (uint32_t)s : labels->order[s]];
         float most = logits[0];
-        for (int32_t i = 1; i < classes; i++) most = logits[i] > most ? logits[i] : most;
+        for (int32_t i = 1; i < classes; i++) {
+            most = logits[i] > most ? logits[i] : most;
+        }
         float total = 0.0f;
         for (int32_t i = 0; i < classes; i++) {
             const float e = mf_exp(logits[i] - most);
             total += e;
-            if (gradient != NULL) gradient[i] = e;
+            if (gradient != NULL) {
+                gradient[i] = e;
+            }
         }
         loss += (double)(mf_log(total) - (logits[label] - most));
-        if (gradient == NULL) continue;
+        if (gradient == NULL) {
+            continue;
+        }
         for (int32_t i = 0; i < classes; i++) {
             const float wanted = i == label ? 1.0f : 0.0f;
             gradient[i] = (gradient[i] / total - wanted) * share + 0.0f;
@@ -28,8 +34,11 @@ static double cross_entropy(const mf_labels *labels, const float *logits, int32_
 
 /* The sum of 16 interleaved sums, as a tree. */
 static float folded(float lanes[LANES]) {
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    for (int half = LANES / 2; half > 0; half /= 2) {
+        for (int i = 0; i < half; i++) {
+            lanes[i] += lanes[i + half];
+        }
+    }
     return lanes[0];
 }
 
@@ -41,10 +50,14 @@ static double squared_error(const float *y, const float *target, int32_t size, i
         for (int32_t i = 0; i < size; i++) {
             const float difference = y[i] - target[i];
             lanes[i % LANES] = mf_fma(difference, difference, lanes[i % LANES]);
-            if (gradient != NULL) gradient[i] = difference * factor + 0.0f;
+            if (gradient != NULL) {
+                gradient[i] = difference * factor + 0.0f;
+            }
         }
         loss += (double)(folded(lanes) / (float)size);
-        if (gradient != NULL) gradient += size;
+        if (gradient != NULL) {
+            gradient += size;
+        }
     }
     return loss;
 }

@@ -12,13 +12,15 @@
 
 #if defined(__GNUC__)
 #define MF_INLINE static inline __attribute__((always_inline))
+#define MF_RARE   static __attribute__((noinline, cold))
 #else
 #define MF_INLINE static inline
+#define MF_RARE   static
 #endif
 
 /* Constant bounds: the loop becomes straight code, and its sums stay in registers. */
 #if defined(__clang__)
-#define MF_UNROLL _Pragma("unroll")
+#define MF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define MF_UNROLL _Pragma("GCC unroll 8")
 #else
@@ -29,13 +31,25 @@
 
 #include "kernels/channel.h"
 #include "kernels/loss.h"
+#include "kernels/pool.h"
 #include "kernels/simple.h"
 #include "kernels/update.h"
 
-#define MF_KERNELS                                                                               \
-    {                                                                                            \
-        .width = MF_WIDTH, .product = product, .by_channel = by_channel, .hold = hold,           \
-        .gate = gate, .add = add, .multiply = multiply, .scale = scale, .max_pool = max_pool,    \
-        .max_pool_back = max_pool_back, .cross_entropy = cross_entropy,                          \
-        .squared_error = squared_error, .squares = squares, .folded = folded, .update = update,  \
+#define MF_KERNELS                                                                                 \
+    {                                                                                              \
+        .width = MF_WIDTH,                                                                         \
+        .product = product,                                                                        \
+        .by_channel = by_channel,                                                                  \
+        .hold = hold,                                                                              \
+        .gate = gate,                                                                              \
+        .add = add,                                                                                \
+        .multiply = multiply,                                                                      \
+        .scale = scale,                                                                            \
+        .max_pool = max_pool,                                                                      \
+        .max_pool_back = max_pool_back,                                                            \
+        .cross_entropy = cross_entropy,                                                            \
+        .squared_error = squared_error,                                                            \
+        .squares = squares,                                                                        \
+        .folded = folded,                                                                          \
+        .update = update,                                                                          \
     }

@@ -3,32 +3,56 @@
 
 #define MF_SPAN (MF_VECTORS * MF_WIDTH)
 
-static inline mf_vector held(mf_vector v, const mf_hold *hold) {
-    v = mf_at_most(mf_at_least(v, mf_spread(hold->low)), mf_spread(hold->high));
-    if (hold->inverse != 0.0f) {
+/* A hold in vectors. */
+typedef struct {
+    mf_vector low, high, grid, inverse;
+    bool rounds;
+} vector_hold;
+
+MF_INLINE vector_hold vectors_of(const mf_hold *hold) {
+    return (vector_hold){mf_spread(hold->low), mf_spread(hold->high), mf_spread(hold->grid),
+                         mf_spread(hold->inverse), hold->inverse != 0.0f};
+}
+
+MF_INLINE mf_vector held(mf_vector v, const vector_hold *hold) {
+    v = mf_at_most(mf_at_least(v, hold->low), hold->high);
+    if (hold->rounds) {
         const mf_vector magic = mf_spread(12582912.0f); /* 1.5 · 2^23: its ulp is 1 */
-        v = mf_multiply(v, mf_spread(hold->inverse));
-        v = mf_multiply(mf_subtract(mf_add(v, magic), magic), mf_spread(hold->grid));
+        v = mf_multiply(v, hold->inverse);
+        v = mf_multiply(mf_subtract(mf_add(v, magic), magic), hold->grid);
     }
     return mf_add(v, mf_spread(0.0f));
 }
 
-static inline mf_vector gathered(const float *from, ptrdiff_t step, int32_t n) {
-    if (step == 1 && n == MF_WIDTH) return mf_load(from);
+/* Parts of vectors, and strides: rare, so kept out of the blocks. */
+MF_RARE mf_vector gathered_slowly(const float *from, ptrdiff_t step, int32_t n) {
     float lanes[MF_WIDTH] = {0};
-    for (int32_t i = 0; i < n; i++) lanes[i] = from[i * step];
+    for (int32_t i = 0; i < n; i++) {
+        lanes[i] = from[i * step];
+    }
     return mf_load(lanes);
 }
 
-static inline void scattered(mf_vector v, float *to, ptrdiff_t step, int32_t n) {
-    if (step == 1) {
-        if (n == MF_WIDTH) mf_store(to, v);
-        else mf_store_part(to, v, n);
-        return;
+MF_RARE void scattered_slowly(const float lanes[MF_WIDTH], float *to, ptrdiff_t step, int32_t n) {
+    for (int32_t i = 0; i < n; i++) {
+        to[i * step] = lanes[i];
     }
-    float lanes[MF_WIDTH];
-    mf_store(lanes, v);
-    for (int32_t i = 0; i < n; i++) to[i * step] = lanes[i];
+}
+
+static inline mf_vector gathered(const float *from, ptrdiff_t step, int32_t n) {
+    return step == 1 && n == MF_WIDTH ? mf_load(from) : gathered_slowly(from, step, n);
+}
+
+static inline void scattered(mf_vector v, float *to, ptrdiff_t step, int32_t n) {
+    if (step == 1 && n == MF_WIDTH) {
+        mf_store(to, v);
+    } else if (step == 1) {
+        mf_store_part(to, v, n);
+    } else {
+        float lanes[MF_WIDTH];
+        mf_store(lanes, v);
+        scattered_slowly(lanes, to, step, n);
+    }
 }
 
 /* What a column block has in common: `vectors` of them, `columns` floats. */
@@ -45,77 +69,108 @@ static inline int32_t lanes_of(int32_t columns, int vector) {
     return left < MF_WIDTH ? left : MF_WIDTH;
 }
 
+/* What the sums of one row begin with. */
+MF_INLINE void begin_row(const int vectors, const block_columns *at, const float *c,
+                         mf_vector sum[MF_VECTORS]) {
+    const ptrdiff_t step = at->p->c_column;
+    MF_UNROLL for (int v = 0; v < vectors; v++) {
+        if (at->p->adds) {
+            sum[v] = gathered(c + at->c + v * MF_WIDTH * step, step, lanes_of(at->columns, v));
+        } else if (at->start != NULL) {
+            sum[v] = mf_load(at->start + v * MF_WIDTH);
+        } else {
+            sum[v] = mf_spread(0.0f);
+        }
+    }
+}
+
+MF_INLINE void store_row(const int vectors, const block_columns *at, const vector_hold *hold,
+                         float *c, const mf_vector sum[MF_VECTORS]) {
+    const ptrdiff_t step = at->p->c_column;
+    float *to = c + at->c;
+    MF_UNROLL for (int v = 0; v < vectors; v++) {
+        const mf_vector value = held(sum[v], hold);
+        if (v < vectors - 1 && step == 1) {
+            mf_store(to + v * MF_WIDTH, value);
+        } else {
+            scattered(value, to + v * MF_WIDTH * step, step, lanes_of(at->columns, v));
+        }
+    }
+}
+
 /* Sums of `rows` × `vectors`, both constants where this is used.  Rows from `used` on repeat
  * the last one, and are not stored. */
 MF_INLINE void block(const int rows, const int vectors, const block_columns *at,
                      const float *const a[], float *const c[], int used) {
-    const mf_product *p = at->p;
+    const mf_loops *k = &at->p->depth;
+    const ptrdiff_t a_step = k->first[2], b_step = k->second[2];
+    const ptrdiff_t b_vector = at->p->b_column * MF_WIDTH;
     mf_vector sum[MF_ROWS][MF_VECTORS];
     const float *row[MF_ROWS];
     MF_UNROLL for (int r = 0; r < rows; r++) {
         row[r] = a[r];
-        MF_UNROLL for (int v = 0; v < vectors; v++) {
-            const int32_t n = lanes_of(at->columns, v);
-            if (p->adds) sum[r][v] = gathered(c[r] + at->c + v * MF_WIDTH * p->c_column, p->c_column, n);
-            else if (at->start != NULL) sum[r][v] = mf_load(at->start + v * MF_WIDTH);
-            else sum[r][v] = mf_spread(0.0f);
-        }
+        begin_row(vectors, at, c[r], sum[r]);
     }
-    const mf_loops *k = &p->depth;
-    const ptrdiff_t a_step = k->first[2], b_step = k->second[2];
-    const ptrdiff_t b_vector = p->b_column * MF_WIDTH;
     for (int32_t i = 0; i < k->count[0]; i++) {
         for (int32_t j = 0; j < k->count[1]; j++) {
             ptrdiff_t from = i * k->first[0] + j * k->first[1];
             const float *b = at->b + i * k->second[0] + j * k->second[1];
             for (int32_t n = k->count[2]; n > 0; n--) {
                 mf_vector factor[MF_VECTORS];
-                MF_UNROLL for (int v = 0; v < vectors; v++) factor[v] = mf_load(b + v * b_vector);
+                MF_UNROLL for (int v = 0; v < vectors; v++) {
+                    factor[v] = mf_load(b + v * b_vector);
+                }
                 MF_UNROLL for (int r = 0; r < rows; r++) {
                     const mf_vector x = mf_spread(row[r][from]);
-                    MF_UNROLL for (int v = 0; v < vectors; v++)
+                    MF_UNROLL for (int v = 0; v < vectors; v++) {
                         sum[r][v] = mf_multiply_add(x, factor[v], sum[r][v]);
+                    }
                 }
                 from += a_step;
                 b += b_step;
             }
         }
     }
+    const vector_hold hold = vectors_of(&at->p->hold);
     MF_UNROLL for (int r = 0; r < rows; r++) {
-        if (r >= used) break;
-        MF_UNROLL for (int v = 0; v < vectors; v++)
-            scattered(held(sum[r][v], &p->hold), c[r] + at->c + v * MF_WIDTH * p->c_column,
-                      p->c_column, lanes_of(at->columns, v));
+        if (r < used) {
+            store_row(vectors, at, &hold, c[r], sum[r]);
+        }
     }
 }
 
 typedef void block_function(const block_columns *at, const float *const a[], float *const c[],
                             int used);
 
-#define BLOCK(ROWS, VECTORS)                                                                     \
-    static void block_##ROWS##_##VECTORS(const block_columns *at, const float *const a[],        \
-                                         float *const c[], int used) {                           \
-        block(ROWS, VECTORS, at, a, c, used);                                                    \
+#define BLOCK(ROWS, VECTORS)                                                                       \
+    static void block_##ROWS##_##VECTORS(const block_columns *at, const float *const a[],          \
+                                         float *const c[], int used) {                             \
+        block(ROWS, VECTORS, at, a, c, used);                                                      \
     }
 MF_BLOCKS(BLOCK)
 #undef BLOCK
 
-/* The block for so many vectors, and the rows that it takes. */
-static block_function *block_for(int vectors, bool single, int *rows) {
-#define BLOCK(ROWS, VECTORS)                                                                     \
-    if (vectors == (VECTORS) && ((ROWS) == 1 || !single)) {                                \
-        *rows = (ROWS);                                                                          \
-        return block_##ROWS##_##VECTORS;                                                         \
+/* The block of so many vectors that suits `left` rows: the smallest that takes them all, else
+ * the largest; and how many rows it takes.  MF_BLOCKS lists the smaller first. */
+static block_function *block_for(int vectors, int32_t left, int *rows) {
+    block_function *found = block_1_1;
+    *rows = 0;
+#define BLOCK(ROWS, VECTORS)                                                                       \
+    if (vectors == (VECTORS) && *rows < left) {                                                    \
+        *rows = (ROWS);                                                                            \
+        found = block_##ROWS##_##VECTORS;                                                          \
     }
     MF_BLOCKS(BLOCK)
 #undef BLOCK
-    *rows = 1;
-    return block_1_1;
+    return found;
 }
 
 /* All rows of one block of columns. */
-static void sweep(const block_columns *at, block_function *run, int rows) {
+static void sweep(const block_columns *at, int vectors) {
     const mf_loops *over = &at->p->rows;
+    int rows;
+    block_function *run =
+        block_for(vectors, over->count[0] * over->count[1] * over->count[2], &rows);
     const float *a[MF_ROWS];
     float *c[MF_ROWS];
     int filled = 0;
@@ -135,7 +190,10 @@ static void sweep(const block_columns *at, block_function *run, int rows) {
             }
         }
     }
-    if (filled == 0) return;
+    if (filled == 0) {
+        return;
+    }
+    run = block_for(vectors, filled, &rows);
     for (int r = filled; r < rows; r++) {
         a[r] = a[filled - 1];
         c[r] = c[filled - 1];
@@ -145,22 +203,21 @@ static void sweep(const block_columns *at, block_function *run, int rows) {
 
 static void product(const mf_product *p) {
     const int32_t vectors = (p->columns + MF_WIDTH - 1) / MF_WIDTH;
-    const bool single = p->rows.count[0] == 1 && p->rows.count[1] == 1 && p->rows.count[2] == 1;
     int32_t done = 0;
     while (done < vectors) {
         /* Blocks of nearly the same width: 2 + 2 vectors rather than 3 + 1. */
         const int32_t left = vectors - done;
         const int32_t blocks = (left + MF_VECTORS - 1) / MF_VECTORS;
         int32_t wide = (left + blocks - 1) / blocks;
-        if (MF_WIDTH == 1 && wide < MF_VECTORS) wide = 1; /* few kinds of blocks: less code */
+        if (MF_WIDTH == 1 && wide < MF_VECTORS) {
+            wide = 1; /* few kinds of blocks: less code */
+        }
         const int32_t column = done * MF_WIDTH;
         const int32_t rest = p->columns - column;
-        const block_columns at = {
-            p, p->b + column * p->b_column, p->start == NULL ? NULL : p->start + column,
-            column * p->c_column, rest < wide * MF_WIDTH ? rest : wide * MF_WIDTH};
-        int rows;
-        block_function *run = block_for(wide, single, &rows);
-        sweep(&at, run, rows);
+        const block_columns at = {p, p->b + column * p->b_column,
+                                  p->start == NULL ? NULL : p->start + column, column * p->c_column,
+                                  rest < wide * MF_WIDTH ? rest : wide * MF_WIDTH};
+        sweep(&at, (int)wide);
         done += wide;
     }
 }

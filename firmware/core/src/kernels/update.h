@@ -27,20 +27,23 @@ MF_INLINE void update_with(const bool momentum, const bool proximal, const mf_up
             const float start = mask[i] ? received[i] : 0.0f;
             step = mf_fma(own.proximal, w[i] - start, step);
         }
-        if (momentum) velocity[i] = step = mf_fma(own.momentum, velocity[i], step) + 0.0f;
+        if (momentum) {
+            velocity[i] = step = mf_fma(own.momentum, velocity[i], step) + 0.0f;
+        }
         w[i] = mf_fma(-own.learning_rate, step, w[i]) + 0.0f;
     }
 }
 
 /* velocity NULL: no momentum. */
-static void update(const mf_update *u, const float *g, const uint8_t *mask,
-                   const float *received, float *velocity, float *w, size_t n) {
-    if (velocity == NULL && u->proximal == 0.0f)
+static void update(const mf_update *u, const float *g, const uint8_t *mask, const float *received,
+                   float *velocity, float *w, size_t n) {
+    if (velocity == NULL && u->proximal == 0.0f) {
         update_with(false, false, u, g, mask, received, velocity, w, n);
-    else if (velocity == NULL)
+    } else if (velocity == NULL) {
         update_with(false, true, u, g, mask, received, velocity, w, n);
-    else if (u->proximal == 0.0f)
+    } else if (u->proximal == 0.0f) {
         update_with(true, false, u, g, mask, received, velocity, w, n);
-    else
+    } else {
         update_with(true, true, u, g, mask, received, velocity, w, n);
+    }
 }

@@ -7,30 +7,51 @@
 
 typedef __m256 mf_vector;
 
-#define MF_WIDTH 8
-#define MF_ROWS 8
+#define MF_WIDTH   8
+#define MF_ROWS    8
 #define MF_VECTORS 3
 /* 12 sums: enough to hide the latency of a multiply-add, and 4 registers are left. */
-#define MF_BLOCKS(BLOCK) \
-    BLOCK(4, 3) BLOCK(6, 2) BLOCK(8, 1) BLOCK(1, 3) BLOCK(1, 2) BLOCK(1, 1)
+#define MF_BLOCKS(BLOCK)                                                                           \
+    BLOCK(1, 3) BLOCK(4, 3) BLOCK(1, 2) BLOCK(6, 2) BLOCK(1, 1) BLOCK(4, 1) BLOCK(8, 1)
 
-static inline mf_vector mf_load(const float *from) { return _mm256_loadu_ps(from); }
-static inline void mf_store(float *to, mf_vector v) { _mm256_storeu_ps(to, v); }
+static inline mf_vector mf_load(const float *from) {
+    return _mm256_loadu_ps(from);
+}
+static inline void mf_store(float *to, mf_vector v) {
+    _mm256_storeu_ps(to, v);
+}
 static inline void mf_store_part(float *to, mf_vector v, int n) {
     float lanes[MF_WIDTH]; /* a masked store is microcoded on some of these processors */
     _mm256_storeu_ps(lanes, v);
-    for (int i = 0; i < n; i++) to[i] = lanes[i];
+    for (int i = 0; i < n; i++) {
+        to[i] = lanes[i];
+    }
 }
-static inline mf_vector mf_spread(float x) { return _mm256_set1_ps(x); }
+static inline mf_vector mf_spread(float x) {
+    return _mm256_set1_ps(x);
+}
 static inline mf_vector mf_multiply_add(mf_vector a, mf_vector b, mf_vector c) {
     return _mm256_fmadd_ps(a, b, c);
 }
-static inline mf_vector mf_multiply(mf_vector a, mf_vector b) { return _mm256_mul_ps(a, b); }
-static inline mf_vector mf_add(mf_vector a, mf_vector b) { return _mm256_add_ps(a, b); }
-static inline mf_vector mf_subtract(mf_vector a, mf_vector b) { return _mm256_sub_ps(a, b); }
+static inline mf_vector mf_multiply(mf_vector a, mf_vector b) {
+    return _mm256_mul_ps(a, b);
+}
+static inline mf_vector mf_add(mf_vector a, mf_vector b) {
+    return _mm256_add_ps(a, b);
+}
+static inline mf_vector mf_subtract(mf_vector a, mf_vector b) {
+    return _mm256_sub_ps(a, b);
+}
 /* Of a number and a NaN, these instructions give their second operand: v, as in C. */
-static inline mf_vector mf_at_least(mf_vector v, mf_vector low) { return _mm256_max_ps(low, v); }
-static inline mf_vector mf_at_most(mf_vector v, mf_vector high) { return _mm256_min_ps(high, v); }
+static inline mf_vector mf_at_least(mf_vector v, mf_vector low) {
+    return _mm256_max_ps(low, v);
+}
+static inline mf_vector mf_at_most(mf_vector v, mf_vector high) {
+    return _mm256_min_ps(high, v);
+}
+static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
+    return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ), v);
+}
 
 #include "kernels/path.h"
 

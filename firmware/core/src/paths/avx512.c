@@ -7,28 +7,48 @@
 
 typedef __m512 mf_vector;
 
-#define MF_WIDTH 16
-#define MF_ROWS 8
+#define MF_WIDTH   16
+#define MF_ROWS    8
 #define MF_VECTORS 3
 /* 24 sums of 32 registers, and 8 pointers of 15. */
-#define MF_BLOCKS(BLOCK) \
-    BLOCK(8, 3) BLOCK(8, 2) BLOCK(8, 1) BLOCK(1, 3) BLOCK(1, 2) BLOCK(1, 1)
+#define MF_BLOCKS(BLOCK)                                                                           \
+    BLOCK(1, 3)                                                                                    \
+    BLOCK(4, 3) BLOCK(8, 3) BLOCK(1, 2) BLOCK(4, 2) BLOCK(8, 2) BLOCK(1, 1) BLOCK(4, 1) BLOCK(8, 1)
 
-static inline mf_vector mf_load(const float *from) { return _mm512_loadu_ps(from); }
-static inline void mf_store(float *to, mf_vector v) { _mm512_storeu_ps(to, v); }
+static inline mf_vector mf_load(const float *from) {
+    return _mm512_loadu_ps(from);
+}
+static inline void mf_store(float *to, mf_vector v) {
+    _mm512_storeu_ps(to, v);
+}
 static inline void mf_store_part(float *to, mf_vector v, int n) {
     _mm512_mask_storeu_ps(to, (__mmask16)((1u << n) - 1u), v);
 }
-static inline mf_vector mf_spread(float x) { return _mm512_set1_ps(x); }
+static inline mf_vector mf_spread(float x) {
+    return _mm512_set1_ps(x);
+}
 static inline mf_vector mf_multiply_add(mf_vector a, mf_vector b, mf_vector c) {
     return _mm512_fmadd_ps(a, b, c);
 }
-static inline mf_vector mf_multiply(mf_vector a, mf_vector b) { return _mm512_mul_ps(a, b); }
-static inline mf_vector mf_add(mf_vector a, mf_vector b) { return _mm512_add_ps(a, b); }
-static inline mf_vector mf_subtract(mf_vector a, mf_vector b) { return _mm512_sub_ps(a, b); }
+static inline mf_vector mf_multiply(mf_vector a, mf_vector b) {
+    return _mm512_mul_ps(a, b);
+}
+static inline mf_vector mf_add(mf_vector a, mf_vector b) {
+    return _mm512_add_ps(a, b);
+}
+static inline mf_vector mf_subtract(mf_vector a, mf_vector b) {
+    return _mm512_sub_ps(a, b);
+}
 /* Of a number and a NaN, these instructions give their second operand: v, as in C. */
-static inline mf_vector mf_at_least(mf_vector v, mf_vector low) { return _mm512_max_ps(low, v); }
-static inline mf_vector mf_at_most(mf_vector v, mf_vector high) { return _mm512_min_ps(high, v); }
+static inline mf_vector mf_at_least(mf_vector v, mf_vector low) {
+    return _mm512_max_ps(low, v);
+}
+static inline mf_vector mf_at_most(mf_vector v, mf_vector high) {
+    return _mm512_min_ps(high, v);
+}
+static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), v);
+}
 
 #include "kernels/path.h"
 

@@ -7,32 +7,50 @@
 
 typedef float32x4_t mf_vector;
 
-#define MF_WIDTH 4
-#define MF_ROWS 8
+#define MF_WIDTH   4
+#define MF_ROWS    8
 #define MF_VECTORS 3
 /* 24 sums of 32 registers. */
-#define MF_BLOCKS(BLOCK) \
-    BLOCK(8, 3) BLOCK(8, 2) BLOCK(8, 1) BLOCK(1, 3) BLOCK(1, 2) BLOCK(1, 1)
+#define MF_BLOCKS(BLOCK)                                                                           \
+    BLOCK(1, 3)                                                                                    \
+    BLOCK(4, 3) BLOCK(8, 3) BLOCK(1, 2) BLOCK(4, 2) BLOCK(8, 2) BLOCK(1, 1) BLOCK(4, 1) BLOCK(8, 1)
 
-static inline mf_vector mf_load(const float *from) { return vld1q_f32(from); }
-static inline void mf_store(float *to, mf_vector v) { vst1q_f32(to, v); }
+static inline mf_vector mf_load(const float *from) {
+    return vld1q_f32(from);
+}
+static inline void mf_store(float *to, mf_vector v) {
+    vst1q_f32(to, v);
+}
 static inline void mf_store_part(float *to, mf_vector v, int n) {
     float lanes[MF_WIDTH];
     vst1q_f32(lanes, v);
-    for (int i = 0; i < n; i++) to[i] = lanes[i];
+    for (int i = 0; i < n; i++) {
+        to[i] = lanes[i];
+    }
 }
-static inline mf_vector mf_spread(float x) { return vdupq_n_f32(x); }
+static inline mf_vector mf_spread(float x) {
+    return vdupq_n_f32(x);
+}
 static inline mf_vector mf_multiply_add(mf_vector a, mf_vector b, mf_vector c) {
     return vfmaq_f32(c, a, b);
 }
-static inline mf_vector mf_multiply(mf_vector a, mf_vector b) { return vmulq_f32(a, b); }
-static inline mf_vector mf_add(mf_vector a, mf_vector b) { return vaddq_f32(a, b); }
-static inline mf_vector mf_subtract(mf_vector a, mf_vector b) { return vsubq_f32(a, b); }
+static inline mf_vector mf_multiply(mf_vector a, mf_vector b) {
+    return vmulq_f32(a, b);
+}
+static inline mf_vector mf_add(mf_vector a, mf_vector b) {
+    return vaddq_f32(a, b);
+}
+static inline mf_vector mf_subtract(mf_vector a, mf_vector b) {
+    return vsubq_f32(a, b);
+}
 static inline mf_vector mf_at_least(mf_vector v, mf_vector low) {
     return vbslq_f32(vcgtq_f32(low, v), low, v);
 }
 static inline mf_vector mf_at_most(mf_vector v, mf_vector high) {
     return vbslq_f32(vcltq_f32(high, v), high, v);
+}
+static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
+    return vbslq_f32(vceqq_f32(a, b), v, vdupq_n_f32(0.0f));
 }
 
 #include "kernels/path.h"

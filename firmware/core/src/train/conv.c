@@ -32,17 +32,14 @@ void mf_conv_by_input(const mf_kernels *kernels, const mf_geometry *g, int32_t s
     for (mf_span row = {0}; mf_next_inputs(&g->rows, &row);) {
         for (mf_span column = {0}; mf_next_inputs(&g->columns, &column);) {
             kernels->product(&(mf_product){
-                .a = by_y + mf_position(row.source, column.source, g->columns.out,
-                                        g->out_channels),
+                .a = by_y + mf_position(row.source, column.source, g->columns.out, g->out_channels),
                 .b = w + (row.tap * width + column.tap) * in,
-                .c = by_x + mf_position(row.first, column.first, g->columns.in,
-                                        g->in_channels),
+                .c = by_x + mf_position(row.first, column.first, g->columns.in, g->in_channels),
                 .rows = mf_over_inputs(g, samples, &row, &column),
                 .depth = {.count = {row.taps, column.taps, g->out_channels},
                           .first = {-(ptrdiff_t)g->columns.out * g->out_channels,
                                     -(ptrdiff_t)g->out_channels, 1},
-                          .second = {row.tap_step * width * in, column.tap_step * in,
-                                     per_output}},
+                          .second = {row.tap_step * width * in, column.tap_step * in, per_output}},
                 .columns = g->in_channels,
                 .b_column = 1,
                 .c_column = 1,
@@ -64,7 +61,8 @@ static void by_run_of_taps(const mf_kernels *kernels, const mf_geometry *g, cons
         .a = by_y + seen->y,
         .b = x + seen->x,
         .c = by_w + tap,
-        .rows = {.count = {1, 1, g->out_channels}, .first = {0, 0, 1},
+        .rows = {.count = {1, 1, g->out_channels},
+                 .first = {0, 0, 1},
                  .second = {0, 0, per_output}},
         .depth = {.count = {over->count[0], over->count[1], over->count[2]},
                   .first = {over->second[0], over->second[1], over->second[2]},
@@ -106,7 +104,9 @@ static int64_t lanes(int32_t count, int32_t width) {
 void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
                         const float *x, const float *by_y, float *padded, float *by_w) {
     const mf_geometry plain = padded == NULL ? *g : mf_pad(g, samples, x, padded);
-    if (padded != NULL) x = padded;
+    if (padded != NULL) {
+        x = padded;
+    }
     const bool whole = mf_axis_is_whole(&plain.rows) && mf_axis_is_whole(&plain.columns);
     const bool wide = mf_axis_is_whole(&plain.columns);
     const int32_t run = g->in_channels * (wide ? g->columns.taps : 1);
@@ -128,8 +128,8 @@ void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, int32_t
     }
 }
 
-void mf_by_bias(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
-                const float *by_y, float *by_bias) {
+void mf_by_bias(const mf_kernels *kernels, const mf_geometry *g, int32_t samples, const float *by_y,
+                float *by_bias) {
     const float one = 1.0f;
     kernels->product(&(mf_product){
         .a = &one,

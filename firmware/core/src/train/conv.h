@@ -30,19 +30,18 @@ void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, int32_t
                         const float *x, const float *by_y, float *padded, float *by_w);
 
 /* Add the gradient by the bias: the sum over samples and positions. */
-void mf_by_bias(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
-                const float *by_y, float *by_bias);
+void mf_by_bias(const mf_kernels *kernels, const mf_geometry *g, int32_t samples, const float *by_y,
+                float *by_bias);
 
-void mf_depthwise(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
-                  const float *x, const float *w, const float *bias, const mf_hold *hold,
-                  float *y);
+void mf_depthwise(const mf_kernels *kernels, const mf_geometry *g, int32_t samples, const float *x,
+                  const float *w, const float *bias, const mf_hold *hold, float *y);
 void mf_depthwise_by_input(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
                            const float *by_y, const float *w, bool adds, float *by_x);
 void mf_depthwise_by_weights(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
                              const float *x, const float *by_y, float *padded, float *by_w);
 
-void mf_average(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
-                const float *x, const mf_hold *hold, float *y);
+void mf_average(const mf_kernels *kernels, const mf_geometry *g, int32_t samples, const float *x,
+                const mf_hold *hold, float *y);
 /* Spends by_y. */
 void mf_average_by_input(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
                          float *by_y, bool adds, float *by_x);

@@ -3,16 +3,26 @@
 #include "train/plan.h"
 
 /* Moments: 0 the input is there; 1 … steps forward; then the loss; then backward. */
-static int32_t forward_at(int32_t step) { return step + 1; }
-static int32_t loss_at(const mf_plan *plan) { return plan->model->step_count + 1; }
+static int32_t forward_at(int32_t step) {
+    return step + 1;
+}
+static int32_t loss_at(const mf_plan *plan) {
+    return plan->model->step_count + 1;
+}
 static int32_t backward_at(const mf_plan *plan, int32_t step) {
     return 2 * plan->model->step_count + 1 - step;
 }
 
 static void needed(mf_piece *piece, int32_t moment) {
-    if (piece->end < piece->begin) piece->begin = piece->end = moment;
-    if (moment < piece->begin) piece->begin = moment;
-    if (moment > piece->end) piece->end = moment;
+    if (piece->end < piece->begin) {
+        piece->begin = piece->end = moment;
+    }
+    if (moment < piece->begin) {
+        piece->begin = moment;
+    }
+    if (moment > piece->end) {
+        piece->end = moment;
+    }
 }
 
 /* What the way back through a step reads of the way forward. */
@@ -20,17 +30,26 @@ static void needed_behind(mf_plan *plan, int32_t index) {
     const mf_train_step *step = &plan->model->steps[index];
     const mf_step_plan *planned = &plan->steps[index];
     const int32_t moment = backward_at(plan, index);
-    if (mf_is_held(&plan->model->tensors[step->output]) || step->kind == MF_MAX_POOL)
+    if (mf_is_held(&plan->model->tensors[step->output]) || step->kind == MF_MAX_POOL) {
         needed(&plan->values[step->output], moment);
-    if (planned->weight_gradient != MF_ABSENT || step->kind == MF_MAX_POOL)
+    }
+    if (planned->weight_gradient != MF_ABSENT || step->kind == MF_MAX_POOL) {
         needed(&plan->values[step->inputs[0]], moment);
+    }
     if (step->kind == MF_MUL) {
-        if (planned->passes[0]) needed(&plan->values[step->inputs[1]], moment);
-        if (planned->passes[1]) needed(&plan->values[step->inputs[0]], moment);
+        if (planned->passes[0]) {
+            needed(&plan->values[step->inputs[1]], moment);
+        }
+        if (planned->passes[1]) {
+            needed(&plan->values[step->inputs[0]], moment);
+        }
     }
     needed(&plan->gradients[step->output], moment);
-    for (int i = 0; i < mf_inputs_of(step->kind); i++)
-        if (planned->passes[i]) needed(&plan->gradients[step->inputs[i]], moment);
+    for (int i = 0; i < mf_inputs_of(step->kind); i++) {
+        if (planned->passes[i]) {
+            needed(&plan->gradients[step->inputs[i]], moment);
+        }
+    }
 }
 
 void mf_find_lifetimes(mf_plan *plan) {
@@ -41,18 +60,27 @@ void mf_find_lifetimes(mf_plan *plan) {
     }
     needed(&plan->values[model->input], 0);
     needed(&plan->values[model->output], loss_at(plan));
-    if (model->loss == MF_SQUARED_ERROR) needed(&plan->values[model->input], loss_at(plan));
-    if (plan->trained > 0) needed(&plan->gradients[model->output], loss_at(plan));
+    if (model->loss == MF_SQUARED_ERROR) {
+        needed(&plan->values[model->input], loss_at(plan));
+    }
+    if (plan->trained > 0) {
+        needed(&plan->gradients[model->output], loss_at(plan));
+    }
     for (int32_t s = 0; s < model->step_count; s++) {
         const mf_train_step *step = &model->steps[s];
         needed(&plan->values[step->output], forward_at(s));
-        for (int i = 0; i < mf_inputs_of(step->kind); i++)
+        for (int i = 0; i < mf_inputs_of(step->kind); i++) {
             needed(&plan->values[step->inputs[i]], forward_at(s));
-        if (plan->steps[s].reached) needed_behind(plan, s);
+        }
+        if (plan->steps[s].reached) {
+            needed_behind(plan, s);
+        }
     }
 }
 
-static bool is_needed(const mf_piece *piece) { return piece->end >= piece->begin; }
+static bool is_needed(const mf_piece *piece) {
+    return piece->end >= piece->begin;
+}
 
 /* Piece number i: values of all tensors, then their gradients. */
 static mf_piece *piece_of(const mf_plan *plan, int32_t i) {
@@ -67,8 +95,9 @@ static ptrdiff_t lowest_place(const mf_plan *plan, const mf_piece *piece) {
         moved = false;
         for (int32_t i = 0; i < 2 * plan->model->tensor_count; i++) {
             const mf_piece *other = piece_of(plan, i);
-            if (other->at == MF_ABSENT || other->begin > piece->end || piece->begin > other->end)
+            if (other->at == MF_ABSENT || other->begin > piece->end || piece->begin > other->end) {
                 continue;
+            }
             const ptrdiff_t end = other->at + (ptrdiff_t)other->size;
             if (at < end && other->at < at + (ptrdiff_t)piece->size) {
                 at = end;
@@ -83,16 +112,21 @@ static ptrdiff_t lowest_place(const mf_plan *plan, const mf_piece *piece) {
 size_t mf_place_pieces(mf_plan *plan) {
     const int32_t count = 2 * plan->model->tensor_count;
     ptrdiff_t end = 0;
-    for (int32_t i = 0; i < count; i++) piece_of(plan, i)->at = MF_ABSENT;
+    for (int32_t i = 0; i < count; i++) {
+        piece_of(plan, i)->at = MF_ABSENT;
+    }
     for (;;) {
         mf_piece *largest = NULL;
         for (int32_t i = 0; i < count; i++) {
             mf_piece *piece = piece_of(plan, i);
             if (piece->at == MF_ABSENT && is_needed(piece) &&
-                (largest == NULL || piece->size > largest->size))
+                (largest == NULL || piece->size > largest->size)) {
                 largest = piece;
+            }
         }
-        if (largest == NULL) return (size_t)end;
+        if (largest == NULL) {
+            return (size_t)end;
+        }
         largest->at = lowest_place(plan, largest);
         const ptrdiff_t top = largest->at + (ptrdiff_t)largest->size;
         end = top > end ? top : end;

@@ -4,14 +4,19 @@
 
 enum { LINE = MF_ALIGN / sizeof(float) };
 
-static size_t lines(size_t floats) { return (floats + LINE - 1) / LINE * LINE; }
+static size_t lines(size_t floats) {
+    return (floats + LINE - 1) / LINE * LINE;
+}
 
-static size_t aligned(size_t bytes) { return (bytes + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN; }
+static size_t aligned(size_t bytes) {
+    return (bytes + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN;
+}
 
 size_t mf_plan_bytes(const mf_train_model *model) {
     if (model->tensor_count < 1 || model->tensor_count > 1 << 12 || model->step_count < 1 ||
-        model->step_count > 1 << 12)
+        model->step_count > 1 << 12) {
         return 0;
+    }
     const size_t tensors = (size_t)model->tensor_count, steps = (size_t)model->step_count;
     return aligned(sizeof(mf_plan)) + aligned(steps * sizeof(mf_step_plan)) +
            2 * aligned(tensors * sizeof(mf_piece)) + aligned(2 * steps * sizeof(mf_slot));
@@ -63,22 +68,34 @@ mf_geometry mf_geometry_of(const mf_train_model *model, const mf_train_step *ste
     return g;
 }
 
+/* Whether vectors over the inputs of a whole row of taps waste much less than vectors over
+ * the inputs of each tap. */
+static bool joins_well(const mf_geometry *g, int32_t width) {
+    const int32_t joined = g->columns.taps * g->in_channels;
+    const int32_t each = (g->in_channels + width - 1) / width * g->columns.taps;
+    return 10 * ((joined + width - 1) / width) < 9 * each;
+}
+
 size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kind) {
     const mf_geometry *g = &step->geometry;
-    if (step->weight_gradient == MF_ABSENT || plan->kernels->width == 1 ||
+    const int32_t width = plan->kernels->width;
+    if (step->weight_gradient == MF_ABSENT || width == 1 ||
         (mf_axis_is_whole(&g->rows) && mf_axis_is_whole(&g->columns)) ||
-        (kind == MF_CONV && g->in_channels > plan->kernels->width / 2))
+        (kind == MF_CONV && !joins_well(g, width))) {
         return 0;
-    const int32_t height = g->rows.pad + g->rows.in + mf_axis_pad_behind(&g->rows);
-    const int32_t width = g->columns.pad + g->columns.in + mf_axis_pad_behind(&g->columns);
-    return (size_t)height * (size_t)width * (size_t)g->in_channels;
+    }
+    const int32_t rows = g->rows.pad + g->rows.in + mf_axis_pad_behind(&g->rows);
+    const int32_t columns = g->columns.pad + g->columns.in + mf_axis_pad_behind(&g->columns);
+    return (size_t)rows * (size_t)columns * (size_t)g->in_channels;
 }
 
 /* The gradient of a trained tensor: where another layer has the same one, the same. */
 static ptrdiff_t slot_for(mf_plan *plan, int32_t parameter, int32_t count, bool decays) {
-    for (int32_t i = 0; i < plan->slot_count; i++)
-        if (plan->slots[i].parameter == parameter && plan->slots[i].count == count)
+    for (int32_t i = 0; i < plan->slot_count; i++) {
+        if (plan->slots[i].parameter == parameter && plan->slots[i].count == count) {
             return plan->slots[i].gradient;
+        }
+    }
     const ptrdiff_t gradient = plan->trained;
     plan->slots[plan->slot_count++] =
         (mf_slot){.parameter = parameter, .count = count, .gradient = gradient, .decays = decays};
@@ -95,17 +112,20 @@ static void plan_way_back(mf_plan *plan, const uint8_t *trains) {
         mf_step_plan *planned = &plan->steps[s];
         planned->weights = mf_weights_of(model, step);
         planned->weight_gradient = planned->bias_gradient = planned->packed = MF_ABSENT;
-        if (planned->weights > 0 && (trains[s] & MF_TRAINS_WEIGHT))
+        if (planned->weights > 0 && (trains[s] & MF_TRAINS_WEIGHT)) {
             planned->weight_gradient = slot_for(plan, step->weight, planned->weights, true);
-        if (planned->weights > 0 && step->bias >= 0 && (trains[s] & MF_TRAINS_BIAS))
-            planned->bias_gradient =
-                slot_for(plan, step->bias, mf_outputs_of(model, step), false);
+        }
+        if (planned->weights > 0 && step->bias >= 0 && (trains[s] & MF_TRAINS_BIAS)) {
+            planned->bias_gradient = slot_for(plan, step->bias, mf_outputs_of(model, step), false);
+        }
         bool depends = planned->weight_gradient != MF_ABSENT || planned->bias_gradient != MF_ABSENT;
         for (int i = 0; i < mf_inputs_of(step->kind); i++) {
             planned->passes[i] = learns[step->inputs[i]].begin != 0;
             depends = depends || planned->passes[i];
         }
-        if (depends) learns[step->output].begin = 1;
+        if (depends) {
+            learns[step->output].begin = 1;
+        }
         planned->reached = depends;
     }
     wanted[model->output].begin = 1;
@@ -115,7 +135,9 @@ static void plan_way_back(mf_plan *plan, const uint8_t *trains) {
         planned->reached = planned->reached && wanted[step->output].begin != 0;
         for (int i = 0; i < mf_inputs_of(step->kind); i++) {
             planned->passes[i] = planned->passes[i] && planned->reached;
-            if (!planned->passes[i]) continue;
+            if (!planned->passes[i]) {
+                continue;
+            }
             planned->adds[i] = wanted[step->inputs[i]].begin != 0;
             wanted[step->inputs[i]].begin = 1;
         }
@@ -136,10 +158,14 @@ static void lay_out(mf_plan *plan) {
         const mf_train_step *step = &model->steps[s];
         mf_step_plan *planned = &plan->steps[s];
         planned->geometry = mf_geometry_of(model, step);
-        if (planned->weights == 0) continue;
+        if (planned->weights == 0) {
+            continue;
+        }
         const size_t size = mf_padded_size(plan, planned, step->kind);
         padded = size > padded ? size : padded;
-        if (width == 1 || step->kind == MF_DEPTHWISE) continue;
+        if (width == 1 || step->kind == MF_DEPTHWISE) {
+            continue;
+        }
         const int32_t outputs = planned->geometry.out_channels;
         planned->packed = (ptrdiff_t)at;
         planned->packed_row = (outputs + width - 1) / width * width;
@@ -162,15 +188,27 @@ static void lay_out(mf_plan *plan) {
 mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains, int32_t tile,
                            int32_t path, void *memory, size_t bytes) {
     const mf_status status = mf_check_model(model);
-    if (status != MF_OK) return status;
+    if (status != MF_OK) {
+        return status;
+    }
     const mf_kernels *kernels = mf_kernels_of(path);
-    if (kernels == NULL) return MF_UNSUPPORTED;
-    if (tile < 1 || tile > 1 << 16) return MF_BAD_ARGUMENT;
-    for (int32_t t = 0; t < model->tensor_count; t++)
-        if ((int64_t)mf_elements(model->tensors[t].shape) * tile > 1 << 30)
+    if (kernels == NULL) {
+        return MF_UNSUPPORTED;
+    }
+    if (tile < 1 || tile > 1 << 16) {
+        return MF_BAD_ARGUMENT;
+    }
+    for (int32_t t = 0; t < model->tensor_count; t++) {
+        if ((int64_t)mf_elements(model->tensors[t].shape) * tile > 1 << 30) {
             return MF_BAD_ARGUMENT;
-    if (bytes < mf_plan_bytes(model)) return MF_NO_MEMORY;
-    if ((uintptr_t)memory % MF_ALIGN != 0) return MF_MISALIGNED;
+        }
+    }
+    if (bytes < mf_plan_bytes(model)) {
+        return MF_NO_MEMORY;
+    }
+    if ((uintptr_t)memory % MF_ALIGN != 0) {
+        return MF_MISALIGNED;
+    }
     mf_plan *plan = carve(model, memory);
     plan->kernels = kernels;
     plan->tile = tile;

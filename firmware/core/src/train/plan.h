@@ -32,9 +32,9 @@ typedef struct {
 
 /* A tensor's values, or the loss's gradient by them, for one tile. */
 typedef struct {
-    ptrdiff_t at;        /* in the workspace, in floats; MF_ABSENT: not kept */
-    size_t size;         /* floats for the whole tile, a whole number of lines of cache */
-    int32_t begin, end;  /* first and last moment that it is needed; end < begin: never */
+    ptrdiff_t at;       /* in the workspace, in floats; MF_ABSENT: not kept */
+    size_t size;        /* floats for the whole tile, a whole number of lines of cache */
+    int32_t begin, end; /* first and last moment that it is needed; end < begin: never */
 } mf_piece;
 
 /* A trained range of the parameters. */

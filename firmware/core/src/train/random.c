@@ -29,7 +29,9 @@ uint32_t mf_random_below(mf_random *random, uint32_t bound) {
 }
 
 void mf_random_order(mf_random *random, uint32_t *order, int32_t count) {
-    for (int32_t i = 0; i < count; i++) order[i] = (uint32_t)i;
+    for (int32_t i = 0; i < count; i++) {
+        order[i] = (uint32_t)i;
+    }
     for (int32_t i = count - 1; i > 0; i--) {
         const uint32_t j = mf_random_below(random, (uint32_t)i + 1u);
         const uint32_t kept = order[i];
@@ -46,7 +48,9 @@ static float centred(mf_random *random) {
 void mf_rotate(mf_random *random, float degrees, const float *x, float *to, int32_t count) {
     const float half = degrees * 0.00872664626f; /* π / 360 */
     float u[3];
-    for (int i = 0; i < 3; i++) u[i] = half * centred(random);
+    for (int i = 0; i < 3; i++) {
+        u[i] = half * centred(random);
+    }
     const float square = mf_fma(u[2], u[2], mf_fma(u[1], u[1], u[0] * u[0]));
     const float scale = 2.0f / (1.0f + square);
     for (int32_t at = 0; at < count; at += 3) {
@@ -61,6 +65,8 @@ void mf_rotate(mf_random *random, float degrees, const float *x, float *to, int3
             const int j = (i + 1) % 3, k = (i + 2) % 3;
             twice[i] = mf_fma(u[j], once[k], -(u[k] * once[j]));
         }
-        for (int i = 0; i < 3; i++) to[at + i] = mf_fma(scale, once[i] + twice[i], v[i]);
+        for (int i = 0; i < 3; i++) {
+            to[at + i] = mf_fma(scale, once[i] + twice[i], v[i]);
+        }
     }
 }

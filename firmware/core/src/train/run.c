@@ -31,16 +31,24 @@ void mf_pack(const mf_run *run) {
     const mf_train_model *model = run->plan->model;
     for (int32_t s = 0; s < model->step_count; s++) {
         const mf_step_plan *planned = &run->plan->steps[s];
-        if (planned->packed == MF_ABSENT) continue;
+        if (planned->packed == MF_ABSENT) {
+            continue;
+        }
         const int32_t outputs = planned->geometry.out_channels, row = planned->packed_row;
         const int32_t taps = planned->weights / outputs;
         const float *from = run->weights + model->steps[s].weight;
         float *to = run->workspace + planned->packed;
-        for (int32_t k = 0; k < taps; k++, to += row)
-            for (int32_t o = 0; o < outputs; o++) to[o] = from[(ptrdiff_t)o * taps + k];
+        for (int32_t k = 0; k < taps; k++, to += row) {
+            for (int32_t o = 0; o < outputs; o++) {
+                to[o] = from[(ptrdiff_t)o * taps + k];
+            }
+        }
         const int32_t bias = model->steps[s].bias;
-        if (bias >= 0) memcpy(to, run->weights + bias, (size_t)outputs * sizeof(float));
-        else memset(to, 0, (size_t)outputs * sizeof(float));
+        if (bias >= 0) {
+            memcpy(to, run->weights + bias, (size_t)outputs * sizeof(float));
+        } else {
+            memset(to, 0, (size_t)outputs * sizeof(float));
+        }
     }
 }
 
@@ -54,9 +62,9 @@ void mf_feed(const mf_run *run, const float *x, int32_t sample) {
 static mf_pool pool_of(const mf_run *run, const mf_train_step *step) {
     const mf_shape in = shape_of(run, step->inputs[0]), out = shape_of(run, step->output);
     const mf_window *w = &step->window;
-    return (mf_pool){in.height, in.width, out.height, out.width, in.channels,
-                     w->kernel_height, w->kernel_width, w->stride_height, w->stride_width,
-                     w->pad_top, w->pad_left};
+    return (mf_pool){in.height,       in.width,         out.height,      out.width,
+                     in.channels,     w->kernel_height, w->kernel_width, w->stride_height,
+                     w->stride_width, w->pad_top,       w->pad_left};
 }
 
 static void conv(const mf_run *run, int32_t index, int32_t samples, const float *x, float *y) {
@@ -66,18 +74,22 @@ static void conv(const mf_run *run, int32_t index, int32_t samples, const float 
     const ptrdiff_t taps = planned->weights / planned->geometry.out_channels;
     const float *packed = run->workspace + planned->packed;
     mf_weights weights;
-    if (planned->packed != MF_ABSENT)
+    if (planned->packed != MF_ABSENT) {
         weights = (mf_weights){packed, packed + taps * planned->packed_row, planned->packed_row, 1};
-    else
+    } else {
         weights = (mf_weights){run->weights + step->weight,
                                step->bias < 0 ? NULL : run->weights + step->bias, 1, taps};
+    }
     mf_conv(run->plan->kernels, &planned->geometry, samples, x, &weights, &hold, y);
 }
 
 /* Whether no step before this one writes its output: it clears what it does not fill. */
 static bool writes_first(const mf_train_model *model, int32_t index) {
-    for (int32_t s = 0; s < index; s++)
-        if (model->steps[s].output == model->steps[index].output) return false;
+    for (int32_t s = 0; s < index; s++) {
+        if (model->steps[s].output == model->steps[index].output) {
+            return false;
+        }
+    }
     return true;
 }
 
@@ -93,30 +105,31 @@ static placed_rows placed(const mf_run *run, const mf_train_step *step, int32_t 
     const mf_shape in = shape_of(run, step->inputs[0]), out = shape_of(run, step->output);
     const bool joined = in.channels == out.channels; /* a row of the image is one line */
     const int32_t *at = step->place;
-    return (placed_rows){
-        .length = (size_t)in.channels * (size_t)(joined ? in.width : 1),
-        .in = (ptrdiff_t)sample * mf_elements(in),
-        .out = (ptrdiff_t)sample * mf_elements(out) +
-               ((ptrdiff_t)at[0] * out.width + at[1]) * out.channels + at[2],
-        .rows = in.height,
-        .lines = joined ? 1 : in.width,
-        .out_row = (ptrdiff_t)out.width * out.channels,
-        .out_line = out.channels};
+    return (placed_rows){.length = (size_t)in.channels * (size_t)(joined ? in.width : 1),
+                         .in = (ptrdiff_t)sample * mf_elements(in),
+                         .out = (ptrdiff_t)sample * mf_elements(out) +
+                                ((ptrdiff_t)at[0] * out.width + at[1]) * out.channels + at[2],
+                         .rows = in.height,
+                         .lines = joined ? 1 : in.width,
+                         .out_row = (ptrdiff_t)out.width * out.channels,
+                         .out_line = out.channels};
 }
 
 static void place(const mf_run *run, int32_t index, int32_t samples, const float *x, float *y) {
     const mf_train_model *model = run->plan->model;
     const mf_train_step *step = &model->steps[index];
     const mf_hold hold = hold_of(run, step->output);
-    if (writes_first(model, index))
+    if (writes_first(model, index)) {
         memset(y, 0, size_of(run, step->output, samples) * sizeof(float));
+    }
     for (int32_t s = 0; s < samples; s++) {
         const placed_rows p = placed(run, step, s);
         const float *from = x + p.in;
         for (int32_t i = 0; i < p.rows; i++) {
-            for (int32_t j = 0; j < p.lines; j++, from += p.length)
+            for (int32_t j = 0; j < p.lines; j++, from += p.length) {
                 run->plan->kernels->hold(&hold, from, y + p.out + i * p.out_row + j * p.out_line,
                                          p.length);
+            }
         }
     }
 }
@@ -132,24 +145,41 @@ static void forward_step(const mf_run *run, int32_t index, int32_t samples) {
     const mf_pool pool = pool_of(run, step);
     switch (step->kind) {
     case MF_CONV:
-    case MF_DENSE: conv(run, index, samples, x, y); return;
+    case MF_DENSE:
+        conv(run, index, samples, x, y);
+        return;
     case MF_DEPTHWISE:
         mf_depthwise(kernels, &planned->geometry, samples, x, run->weights + step->weight,
                      step->bias < 0 ? NULL : run->weights + step->bias, &hold, y);
         return;
-    case MF_AVERAGE_POOL: mf_average(kernels, &planned->geometry, samples, x, &hold, y); return;
-    case MF_MAX_POOL: kernels->max_pool(&pool, samples, x, y); break;
-    case MF_ADD: kernels->add(x, mf_value(run, step->inputs[1]), y, size); break;
-    case MF_MUL: kernels->multiply(x, mf_value(run, step->inputs[1]), y, size, false); break;
-    case MF_PLACE: place(run, index, samples, x, y); return;
-    default: kernels->hold(&hold, x, y, size); return; /* MF_COPY: check.c allows no other */
+    case MF_AVERAGE_POOL:
+        mf_average(kernels, &planned->geometry, samples, x, &hold, y);
+        return;
+    case MF_MAX_POOL:
+        kernels->max_pool(&pool, samples, x, y);
+        break;
+    case MF_ADD:
+        kernels->add(x, mf_value(run, step->inputs[1]), y, size);
+        break;
+    case MF_MUL:
+        kernels->multiply(x, mf_value(run, step->inputs[1]), y, size, false);
+        break;
+    case MF_PLACE:
+        place(run, index, samples, x, y);
+        return;
+    default:
+        kernels->hold(&hold, x, y, size);
+        return; /* MF_COPY: check.c allows no other */
     }
-    if (mf_is_held(&run->plan->model->tensors[step->output]) || hold.inverse != 0.0f)
+    if (mf_is_held(&run->plan->model->tensors[step->output]) || hold.inverse != 0.0f) {
         kernels->hold(&hold, y, y, size);
+    }
 }
 
 void mf_forward(const mf_run *run, int32_t samples) {
-    for (int32_t s = 0; s < run->plan->model->step_count; s++) forward_step(run, s, samples);
+    for (int32_t s = 0; s < run->plan->model->step_count; s++) {
+        forward_step(run, s, samples);
+    }
 }
 
 double mf_loss(const mf_run *run, const mf_labels *labels, int32_t samples, double loss,
@@ -160,17 +190,21 @@ double mf_loss(const mf_run *run, const mf_labels *labels, int32_t samples, doub
     const float *y = mf_value(run, model->output);
     float *gradient =
         plan->trained > 0 && share != 0.0f ? mf_gradient_of(run, model->output) : NULL;
-    if (model->loss == MF_SQUARED_ERROR)
+    if (model->loss == MF_SQUARED_ERROR) {
         return plan->kernels->squared_error(y, mf_value(run, model->input), size, samples, loss,
                                             share, gradient);
+    }
     return plan->kernels->cross_entropy(labels, y, size, samples, loss, share, gradient);
 }
 
 /* Pass by_y on to an input that has the same values in the same order. */
 static void pass_on(const mf_run *run, const mf_step_plan *planned, int input, const float *by_y,
                     float *by_x, size_t size) {
-    if (planned->adds[input]) run->plan->kernels->add(by_x, by_y, by_x, size);
-    else memcpy(by_x, by_y, size * sizeof(float));
+    if (planned->adds[input]) {
+        run->plan->kernels->add(by_x, by_y, by_x, size);
+    } else {
+        memcpy(by_x, by_y, size * sizeof(float));
+    }
 }
 
 static void place_back(const mf_run *run, int32_t index, int32_t samples, const float *by_y) {
@@ -180,9 +214,10 @@ static void place_back(const mf_run *run, int32_t index, int32_t samples, const 
         const placed_rows p = placed(run, step, s);
         float *to = by_x + p.in;
         for (int32_t i = 0; i < p.rows; i++) {
-            for (int32_t j = 0; j < p.lines; j++, to += p.length)
+            for (int32_t j = 0; j < p.lines; j++, to += p.length) {
                 pass_on(run, &run->plan->steps[index], 0,
                         by_y + p.out + i * p.out_row + j * p.out_line, to, p.length);
+            }
         }
     }
 }
@@ -194,20 +229,22 @@ static void backward_parameters(const mf_run *run, int32_t index, int32_t sample
     const mf_train_step *step = &plan->model->steps[index];
     const mf_step_plan *planned = &plan->steps[index];
     float *gradient = run->workspace + plan->gradient;
-    if (planned->bias_gradient != MF_ABSENT)
+    if (planned->bias_gradient != MF_ABSENT) {
         mf_by_bias(plan->kernels, &planned->geometry, samples, by_y,
                    gradient + planned->bias_gradient);
-    if (planned->weight_gradient == MF_ABSENT) return;
-    float *padded = mf_padded_size(plan, planned, step->kind) > 0
-                        ? run->workspace + plan->padded
-                        : NULL;
+    }
+    if (planned->weight_gradient == MF_ABSENT) {
+        return;
+    }
+    float *padded =
+        mf_padded_size(plan, planned, step->kind) > 0 ? run->workspace + plan->padded : NULL;
     float *by_w = gradient + planned->weight_gradient;
     const float *x = mf_value(run, step->inputs[0]);
-    if (step->kind == MF_DEPTHWISE)
-        mf_depthwise_by_weights(plan->kernels, &planned->geometry, samples, x, by_y, padded,
-                                by_w);
-    else
+    if (step->kind == MF_DEPTHWISE) {
+        mf_depthwise_by_weights(plan->kernels, &planned->geometry, samples, x, by_y, padded, by_w);
+    } else {
         mf_conv_by_weights(plan->kernels, &planned->geometry, samples, x, by_y, padded, by_w);
+    }
 }
 
 /* The gradient by inputs[0] of a step with a window; spends by_y. */
@@ -227,13 +264,16 @@ static void backward_window(const mf_run *run, int32_t index, int32_t samples, f
         return;
     case MF_MAX_POOL: {
         const mf_pool pool = pool_of(run, step);
-        if (!planned->adds[0])
+        if (!planned->adds[0]) {
             memset(by_x, 0, size_of(run, step->inputs[0], samples) * sizeof(float));
+        }
         kernels->max_pool_back(&pool, samples, mf_value(run, step->inputs[0]),
                                mf_value(run, step->output), by_y, by_x);
         return;
     }
-    default: mf_conv_by_input(kernels, g, samples, by_y, w, planned->adds[0], by_x); return;
+    default:
+        mf_conv_by_input(kernels, g, samples, by_y, w, planned->adds[0], by_x);
+        return;
     }
 }
 
@@ -247,24 +287,37 @@ static void backward_step(const mf_run *run, int32_t index, int32_t samples) {
         const mf_hold hold = hold_of(run, step->output);
         kernels->gate(&hold, mf_value(run, step->output), by_y, size);
     }
-    if (planned->weights > 0) backward_parameters(run, index, samples, by_y);
+    if (planned->weights > 0) {
+        backward_parameters(run, index, samples, by_y);
+    }
     for (int i = 0; i < mf_inputs_of(step->kind); i++) {
-        if (!planned->passes[i]) continue;
+        if (!planned->passes[i]) {
+            continue;
+        }
         float *by_x = mf_gradient_of(run, step->inputs[i]);
         switch (step->kind) {
         case MF_ADD:
-        case MF_COPY: pass_on(run, planned, i, by_y, by_x, size); break;
+        case MF_COPY:
+            pass_on(run, planned, i, by_y, by_x, size);
+            break;
         case MF_MUL:
             kernels->multiply(by_y, mf_value(run, step->inputs[1 - i]), by_x, size,
                               planned->adds[i]);
             break;
-        case MF_PLACE: place_back(run, index, samples, by_y); break;
-        default: backward_window(run, index, samples, by_y); break;
+        case MF_PLACE:
+            place_back(run, index, samples, by_y);
+            break;
+        default:
+            backward_window(run, index, samples, by_y);
+            break;
         }
     }
 }
 
 void mf_backward(const mf_run *run, int32_t samples) {
-    for (int32_t s = run->plan->model->step_count - 1; s >= 0; s--)
-        if (run->plan->steps[s].reached) backward_step(run, s, samples);
+    for (int32_t s = run->plan->model->step_count - 1; s >= 0; s--) {
+        if (run->plan->steps[s].reached) {
+            backward_step(run, s, samples);
+        }
+    }
 }

@@ -18,14 +18,13 @@ static inline ptrdiff_t mf_out_size(const mf_geometry *g) {
 }
 
 /* Loops over samples × the positions of two spans of outputs: x first, y second. */
-static inline mf_loops mf_over_outputs(const mf_geometry *g, int32_t samples,
-                                       const mf_span *row, const mf_span *column) {
+static inline mf_loops mf_over_outputs(const mf_geometry *g, int32_t samples, const mf_span *row,
+                                       const mf_span *column) {
     return (mf_loops){
         .count = {samples, row->count, column->count},
         .first = {mf_in_size(g), (ptrdiff_t)row->source_step * g->columns.in * g->in_channels,
                   (ptrdiff_t)column->source_step * g->in_channels},
-        .second = {mf_out_size(g), (ptrdiff_t)g->columns.out * g->out_channels,
-                   g->out_channels}};
+        .second = {mf_out_size(g), (ptrdiff_t)g->columns.out * g->out_channels, g->out_channels}};
 }
 
 /* Loops over samples × the positions of two spans of inputs: by_y first, by_x second. */
@@ -33,15 +32,13 @@ static inline mf_loops mf_over_inputs(const mf_geometry *g, int32_t samples, con
                                       const mf_span *column) {
     return (mf_loops){
         .count = {samples, row->count, column->count},
-        .first = {mf_out_size(g), (ptrdiff_t)g->columns.out * g->out_channels,
-                  g->out_channels},
+        .first = {mf_out_size(g), (ptrdiff_t)g->columns.out * g->out_channels, g->out_channels},
         .second = {mf_in_size(g), (ptrdiff_t)row->step * g->columns.in * g->in_channels,
                    (ptrdiff_t)column->step * g->in_channels}};
 }
 
 /* Where the first position of two spans lies, in a sample of `width` × `channels`. */
-static inline ptrdiff_t mf_position(int32_t row, int32_t column, int32_t width,
-                                    int32_t channels) {
+static inline ptrdiff_t mf_position(int32_t row, int32_t column, int32_t width, int32_t channels) {
     return ((ptrdiff_t)row * width + column) * channels;
 }
 
@@ -59,15 +56,14 @@ static inline mf_seen mf_seen_by(const mf_geometry *g, int32_t samples, int32_t 
     const int32_t in_row = top * g->rows.stride - g->rows.pad + i;
     const int32_t in_column = left * g->columns.stride - g->columns.pad + j;
     const bool none = bottom <= top || right <= left;
-    mf_seen seen = {
-        .over = {.count = {none ? 0 : samples, bottom - top, right - left},
-                 .first = {mf_in_size(g),
-                           (ptrdiff_t)g->rows.stride * g->columns.in * g->in_channels,
-                           (ptrdiff_t)g->columns.stride * g->in_channels},
-                 .second = {mf_out_size(g), (ptrdiff_t)g->columns.out * g->out_channels,
-                            g->out_channels}},
-        .x = none ? 0 : mf_position(in_row, in_column, g->columns.in, g->in_channels),
-        .y = none ? 0 : mf_position(top, left, g->columns.out, g->out_channels)};
+    mf_seen seen = {.over = {.count = {none ? 0 : samples, bottom - top, right - left},
+                             .first = {mf_in_size(g),
+                                       (ptrdiff_t)g->rows.stride * g->columns.in * g->in_channels,
+                                       (ptrdiff_t)g->columns.stride * g->in_channels},
+                             .second = {mf_out_size(g), (ptrdiff_t)g->columns.out * g->out_channels,
+                                        g->out_channels}},
+                    .x = none ? 0 : mf_position(in_row, in_column, g->columns.in, g->in_channels),
+                    .y = none ? 0 : mf_position(top, left, g->columns.out, g->out_channels)};
     return seen;
 }
 
@@ -83,9 +79,9 @@ static inline mf_geometry mf_pad(const mf_geometry *g, int32_t samples, const fl
     for (int32_t s = 0; s < samples; s++) {
         for (int32_t i = 0; i < g->rows.in; i++) {
             const float *from = x + s * mf_in_size(g) + (ptrdiff_t)i * (ptrdiff_t)row;
-            float *to = padded + s * mf_in_size(&wide) +
-                        mf_position(i + g->rows.pad, g->columns.pad, wide.columns.in,
-                                    g->in_channels);
+            float *to =
+                padded + s * mf_in_size(&wide) +
+                mf_position(i + g->rows.pad, g->columns.pad, wide.columns.in, g->in_channels);
             memcpy(to, from, row * sizeof(float));
         }
     }

@@ -8,8 +8,7 @@
 #include "train/run.h"
 
 const uint32_t mf_train_sizes[5] = {sizeof(mf_train_tensor), sizeof(mf_train_step),
-                                    sizeof(mf_train_model), sizeof(mf_recipe),
-                                    sizeof(mf_samples)};
+                                    sizeof(mf_train_model), sizeof(mf_recipe), sizeof(mf_samples)};
 
 /* One training: the run, and what belongs to it alone. */
 typedef struct {
@@ -18,7 +17,7 @@ typedef struct {
     const mf_samples *samples;
     const float *received;
     const uint8_t *mask;
-    float *weights; /* the working copy, or the result itself */
+    float *weights;  /* the working copy, or the result itself */
     float *velocity; /* NULL: no momentum */
     float *turned;   /* room for one rotated sample; NULL: no rotation */
     uint32_t *order;
@@ -36,44 +35,66 @@ static int32_t sample_size(const mf_plan *plan) {
 
 size_t mf_train_bytes(const mf_plan *plan, const mf_recipe *recipe, int32_t samples) {
     size_t floats = plan->workspace;
-    if (recipe->momentum != 0.0f) floats += lines((size_t)plan->trained);
-    if (recipe->rotation > 0.0f) floats += lines((size_t)sample_size(plan));
-    if (samples > 0) floats += lines((size_t)samples); /* the order: as many words */
+    if (recipe->momentum != 0.0f) {
+        floats += lines((size_t)plan->trained);
+    }
+    if (recipe->rotation > 0.0f) {
+        floats += lines((size_t)sample_size(plan));
+    }
+    if (samples > 0) {
+        floats += lines((size_t)samples); /* the order: as many words */
+    }
     return lines(floats) * sizeof(float);
 }
 
 static mf_status check_memory(const void *memory, size_t bytes, size_t needed) {
-    if ((uintptr_t)memory % MF_ALIGN != 0) return MF_MISALIGNED;
+    if ((uintptr_t)memory % MF_ALIGN != 0) {
+        return MF_MISALIGNED;
+    }
     return bytes < needed ? MF_NO_MEMORY : MF_OK;
 }
 
-static bool within(float value, float least) { return value >= least && value < INFINITY; }
+static bool within(float value, float least) {
+    return value >= least && value < INFINITY;
+}
 
 static mf_status check_recipe(const mf_plan *plan, const mf_recipe *r) {
     const bool good = r->epochs >= 1 && r->batch >= 1 && fabsf(r->learning_rate) < INFINITY &&
                       fabsf(r->momentum) < INFINITY && within(r->weight_decay, 0.0f) &&
                       within(r->proximal, 0.0f) && within(r->clip_norm, 0.0f) &&
                       within(r->rotation, 0.0f);
-    if (!good) return MF_BAD_ARGUMENT;
+    if (!good) {
+        return MF_BAD_ARGUMENT;
+    }
     const int32_t channels = plan->model->tensors[plan->model->input].shape.channels;
     return r->rotation > 0.0f && channels % 3 != 0 ? MF_BAD_ARGUMENT : MF_OK;
 }
 
 static mf_status check_samples(const mf_plan *plan, const mf_samples *samples) {
-    if (samples->count < 1) return MF_BAD_ARGUMENT;
-    if (plan->model->loss != MF_CROSS_ENTROPY) return MF_OK;
+    if (samples->count < 1) {
+        return MF_BAD_ARGUMENT;
+    }
+    if (plan->model->loss != MF_CROSS_ENTROPY) {
+        return MF_OK;
+    }
     const int32_t classes = mf_elements(plan->model->tensors[plan->model->output].shape);
-    for (int32_t i = 0; i < samples->count; i++)
-        if (samples->y[i] < 0 || samples->y[i] >= classes) return MF_BAD_ARGUMENT;
+    for (int32_t i = 0; i < samples->count; i++) {
+        if (samples->y[i] < 0 || samples->y[i] >= classes) {
+            return MF_BAD_ARGUMENT;
+        }
+    }
     return MF_OK;
 }
 
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+static int32_t least(int32_t a, int32_t b) {
+    return a < b ? a : b;
+}
 
 /* What mf_labels calls the samples from `at` on. */
 static mf_labels labels_from(const mf_samples *samples, const uint32_t *order, int32_t at) {
-    if (order != NULL || samples->y == NULL)
+    if (order != NULL || samples->y == NULL) {
         return (mf_labels){samples->y, order == NULL ? NULL : order + at};
+    }
     return (mf_labels){samples->y + at, NULL};
 }
 
@@ -85,8 +106,9 @@ static double mean_loss(mf_run *run, const mf_samples *samples) {
     mf_pack(run);
     for (int32_t at = 0; at < samples->count; at += run->plan->tile) {
         const int32_t n = least(run->plan->tile, samples->count - at);
-        for (int32_t s = 0; s < n; s++)
+        for (int32_t s = 0; s < n; s++) {
             mf_feed(run, samples->x + (ptrdiff_t)(at + s) * size, s);
+        }
         mf_forward(run, n);
         const mf_labels labels = labels_from(samples, NULL, at);
         loss = mf_loss(run, &labels, n, loss, 0.0f);
@@ -107,7 +129,9 @@ static double batch_gradient(training *t, const uint32_t *order, int32_t count) 
         for (int32_t s = 0; s < n; s++) {
             const int32_t sample = order == NULL ? at + s : (int32_t)order[at + s];
             const float *x = t->samples->x + (ptrdiff_t)sample * size;
-            if (t->turned != NULL) mf_rotate(&t->random, t->recipe->rotation, x, t->turned, size);
+            if (t->turned != NULL) {
+                mf_rotate(&t->random, t->recipe->rotation, x, t->turned, size);
+            }
             mf_feed(&t->run, t->turned != NULL ? t->turned : x, s);
         }
         mf_forward(&t->run, n);
@@ -120,7 +144,9 @@ static double batch_gradient(training *t, const uint32_t *order, int32_t count) 
 
 /* The factor that cuts the gradient to the recipe's norm. */
 static float clip_factor(const training *t) {
-    if (t->recipe->clip_norm == 0.0f) return 1.0f;
+    if (t->recipe->clip_norm == 0.0f) {
+        return 1.0f;
+    }
     const mf_plan *plan = t->run.plan;
     const float *gradient = t->run.workspace + plan->gradient;
     float lanes[16] = {0};
@@ -168,7 +194,9 @@ static void train(training *t) {
  * subnormal left there may slow the lanes that nobody looks at. */
 static mf_run begin(const mf_plan *plan, void *memory, const float *weights) {
     mf_run run = {.plan = plan, .workspace = memory, .weights = weights};
-    if (plan->weights == MF_ABSENT) return run;
+    if (plan->weights == MF_ABSENT) {
+        return run;
+    }
     memset(run.workspace, 0, (size_t)plan->gradient * sizeof(float));
     float *own = run.workspace + plan->weights;
     memcpy(own, weights, (size_t)plan->model->parameter_count * sizeof(float));
@@ -193,8 +221,11 @@ static void carve(training *t, void *memory) {
 }
 
 static bool all_finite(const float *values, int32_t count) {
-    for (int32_t i = 0; i < count; i++)
-        if (!(fabsf(values[i]) < INFINITY)) return false;
+    for (int32_t i = 0; i < count; i++) {
+        if (!(fabsf(values[i]) < INFINITY)) {
+            return false;
+        }
+    }
     return true;
 }
 
@@ -203,20 +234,35 @@ mf_status mf_train(const mf_plan *plan, const mf_recipe *recipe, const mf_sample
                    double losses[2], void *memory, size_t bytes) {
     const int32_t size = plan->model->parameter_count;
     mf_status status = check_recipe(plan, recipe);
-    if (status == MF_OK) status = check_samples(plan, samples);
-    if (status == MF_OK)
+    if (status == MF_OK) {
+        status = check_samples(plan, samples);
+    }
+    if (status == MF_OK) {
         status = check_memory(memory, bytes, mf_train_bytes(plan, recipe, samples->count));
-    if (status != MF_OK) return status;
-    if (recipe->proximal != 0.0f && weights == received) return MF_BAD_ARGUMENT;
-    for (int32_t i = 0; i < size; i++) weights[i] = mask[i] ? received[i] : 0.0f;
-    training t = {.run = begin(plan, memory, weights), .recipe = recipe, .samples = samples,
-                  .received = received, .mask = mask, .random = mf_random_from(seed)};
+    }
+    if (status != MF_OK) {
+        return status;
+    }
+    if (recipe->proximal != 0.0f && weights == received) {
+        return MF_BAD_ARGUMENT;
+    }
+    for (int32_t i = 0; i < size; i++) {
+        weights[i] = mask[i] ? received[i] : 0.0f;
+    }
+    training t = {.run = begin(plan, memory, weights),
+                  .recipe = recipe,
+                  .samples = samples,
+                  .received = received,
+                  .mask = mask,
+                  .random = mf_random_from(seed)};
     t.weights = plan->weights == MF_ABSENT ? weights : t.run.workspace + plan->weights;
     carve(&t, memory);
     losses[0] = mean_loss(&t.run, samples);
     train(&t);
     losses[1] = mean_loss(&t.run, samples);
-    if (t.weights != weights) memcpy(weights, t.weights, (size_t)size * sizeof(float));
+    if (t.weights != weights) {
+        memcpy(weights, t.weights, (size_t)size * sizeof(float));
+    }
     const bool finite = losses[0] - losses[0] == 0.0 && losses[1] - losses[1] == 0.0;
     return finite && all_finite(weights, size) ? MF_OK : MF_DIVERGED;
 }
@@ -225,8 +271,12 @@ mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fa
                       const float *weights, float *gradient, double *loss, void *memory,
                       size_t bytes) {
     mf_status status = check_samples(plan, samples);
-    if (status == MF_OK) status = check_memory(memory, bytes, plan->workspace * sizeof(float));
-    if (status != MF_OK) return status;
+    if (status == MF_OK) {
+        status = check_memory(memory, bytes, plan->workspace * sizeof(float));
+    }
+    if (status != MF_OK) {
+        return status;
+    }
     training t = {.run = begin(plan, memory, weights), .samples = samples};
     t.run.rounded = fake_quantize != 0;
     *loss = batch_gradient(&t, NULL, samples->count) / (double)samples->count;
@@ -241,16 +291,22 @@ mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fa
 
 mf_status mf_predict(const mf_plan *plan, const float *x, int32_t count, const float *weights,
                      float *outputs, void *memory, size_t bytes) {
-    if (count < 0) return MF_BAD_ARGUMENT;
+    if (count < 0) {
+        return MF_BAD_ARGUMENT;
+    }
     const mf_status status = check_memory(memory, bytes, plan->workspace * sizeof(float));
-    if (status != MF_OK) return status;
+    if (status != MF_OK) {
+        return status;
+    }
     const mf_run run = begin(plan, memory, weights);
     const ptrdiff_t in = sample_size(plan);
     const ptrdiff_t out = mf_elements(plan->model->tensors[plan->model->output].shape);
     mf_pack(&run);
     for (int32_t at = 0; at < count; at += plan->tile) {
         const int32_t n = least(plan->tile, count - at);
-        for (int32_t s = 0; s < n; s++) mf_feed(&run, x + (at + s) * in, s);
+        for (int32_t s = 0; s < n; s++) {
+            mf_feed(&run, x + (at + s) * in, s);
+        }
         mf_forward(&run, n);
         memcpy(outputs + at * out, mf_value(&run, plan->model->output),
                (size_t)(n * out) * sizeof(float));

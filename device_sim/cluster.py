@@ -1,0 +1,94 @@
+"""A fleet on a Ray cluster: each actor runs a shard of the devices with its own connections.
+
+Ray starts the actors, brings them their data and their counts back; what the
+devices say goes over MQTT as it always does, so a fleet on many machines does
+what it would do in one process.  Needs microfed[ray].
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from device_sim.fleet import FleetTally, Shard, run_fleet
+from device_sim.models import TrainerOf
+from device_sim.settings import FleetSettings
+from mqtt_client.endpoint import Endpoint
+from wire.settings import WireSettings
+
+
+class NoRayError(Exception):
+    """Ray is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            'fleet.engine: found "ray", but Ray is not installed: pip install "microfed[ray]", '
+            'or set fleet.engine = "process"'
+        )
+
+
+def run_on_ray(
+    *,
+    broker: Endpoint,
+    fleet: str,
+    devices: Mapping[str, Shard],
+    settings: FleetSettings,
+    seed: int,
+    wire: WireSettings,
+    trainer: TrainerOf,
+) -> FleetTally:
+    """Run the devices as `run_fleet` does, on the cluster that Ray is, or becomes, connected to.
+
+    The cluster is the one that RAY_ADDRESS names, one of this machine where
+    nothing does.  `settings.processes` actors share the devices, by default one for
+    each processor of the cluster.  The broker's address must hold on every node.
+
+    Raises NoRayError, and what an actor raised as ray.exceptions.RayTaskError.
+    """
+    try:
+        import ray  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise NoRayError from error
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False)
+    shards = settings.processes or int(ray.cluster_resources()["CPU"])
+    remote = ray.remote(num_cpus=1, max_restarts=0)(_Shard)
+    given = {
+        "broker": broker,
+        "fleet": fleet,
+        "settings": settings,
+        "seed": seed,
+        "wire": wire,
+        "trainer": trainer,
+    }
+    actors = [remote.remote(given) for _ in range(min(shards, len(devices)))]
+    try:
+        tallies = ray.get(
+            [
+                actor.run.remote(share)
+                for actor, share in zip(actors, _shares(devices, len(actors)), strict=True)
+            ]
+        )
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+    return FleetTally({name: t for tally in tallies for name, t in tally.devices.items()})
+
+
+class _Shard:
+    """One process' part of the fleet."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = given
+
+    def run(self, devices: Mapping[str, Shard]) -> FleetTally:
+        """Run these devices until they have left."""
+        return asyncio.run(run_fleet(devices=devices, **self._given))
+
+
+def _shares(devices: Mapping[str, Shard], count: int) -> list[dict[str, Shard]]:
+    """Cut into `count` parts of equal size, or one less."""
+    rest, size, extra = iter(devices.items()), *divmod(len(devices), count)
+    return [dict(islice(rest, size + (part < extra))) for part in range(count)]

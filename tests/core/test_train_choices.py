@@ -1,0 +1,80 @@
+"""Partial training: what is chosen trains as ever, what is not stays, and costs no memory."""
+
+from pathlib import Path as File
+
+import numpy as np
+import pytest
+
+from core.train import Loss, Path, Plan, Recipe, paths
+from device_sim.lower import lower
+from device_sim.memory import choices, largest_that_fits
+from tests.device_sim.twin.conftest import read_model
+from tflite_models.boards import BOARDS, RUNTIME_RAM, STACK
+
+ROOT = File(__file__).parents[2]
+FILES = {
+    "har": ROOT / "tflite_models" / "har" / "model.tflite",
+    "fashion": ROOT / "tflite_models" / "fashion" / "model.tflite",
+    "branches": ROOT / "tests" / "device_sim" / "twin" / "digits.tflite",
+}
+
+
+@pytest.fixture(params=FILES)
+def model(request):
+    return read_model(FILES[request.param])
+
+
+def data(model, rng, samples):
+    x, y = model.inputs(rng, samples)
+    return (4 * x - 2).astype(np.float32), y
+
+
+def test_the_gradient_of_a_choice_is_that_of_all_where_it_trains_and_else_zero(model, rng):
+    x, y = data(model, rng, 9)
+    lowered = lower(model.graph, model.layout, model.twin.program, Loss.CROSS_ENTROPY)
+    labels = y.astype(np.int32)
+
+    def gradient(choice, path):
+        return Plan(lowered, choice.trains, 4, path).gradient(x, labels, model.weights)[1]
+
+    among = choices(model.graph, model.layout)
+    whole = gradient(among[0], Path.PORTABLE)
+    for choice in among:
+        for path in paths():
+            found = gradient(choice, path)
+            trained = found != 0
+            np.testing.assert_array_equal(found[trained], whole[trained])
+            assert (trained & model.layout.mask).sum() <= choice.parameters
+            assert (trained & model.layout.mask).sum() >= 0.3 * choice.parameters
+
+
+def test_only_the_chosen_parameters_change(model, rng):
+    x, y = data(model, rng, 20)
+    lowered = lower(model.graph, model.layout, model.twin.program, Loss.CROSS_ENTROPY)
+    mask = model.layout.mask.astype(np.uint8)
+    for choice in choices(model.graph, model.layout):
+        plan = Plan(lowered, choice.trains, 4)
+        recipe = Recipe(2, 8, 0.05, momentum=0.5, clip_norm=1.0)
+        labels = y.astype(np.int32)
+        done, before, after = plan.train(recipe, x, labels, 1, model.weights, mask)
+        changed = done != model.weights
+        assert 0.3 * choice.parameters <= changed.sum() <= choice.parameters
+        assert after != before
+
+
+def test_fewer_layers_take_less_memory(model):
+    among = {choice.name: choice for choice in choices(model.graph, model.layout)}
+    layers = [choice.bytes for name, choice in among.items() if name != "biases"]
+    assert layers == sorted(layers, reverse=True)
+    assert len(set(layers)) == len(layers)
+    assert among["biases"].bytes < among["all parameters"].bytes
+
+
+def test_a_board_trains_the_most_that_its_ram_holds(model):
+    among = choices(model.graph, model.layout)
+    assert largest_that_fits(among, BOARDS["mps2-an386"]) == among[0]
+    for board in BOARDS.values():
+        room = board.ram - RUNTIME_RAM - STACK
+        chosen = largest_that_fits(among, board)
+        fitting = [choice for choice in among if choice.bytes <= room]
+        assert chosen == (max(fitting, key=lambda c: c.parameters) if fitting else None)
