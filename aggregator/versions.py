@@ -158,7 +158,6 @@ class Versions:
                 Codes(old.codes, old.scales),
                 Codes(new.codes, new.scales),
                 self.layout.mask,
-                self.bounds,
             )
             found = manifest_of(Kind.DIFFERENCE, data, source, target), data
             self._coded[source, target] = found

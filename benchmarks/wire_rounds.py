@@ -19,7 +19,7 @@ from aggregator.selection import choose, cohort_size, task_seed
 from cli.config import Experiment, load
 from cli.shares import shares_of
 from core.int8 import Int8Model
-from device_sim.feedback import owed, residual
+from device_sim.feedback import Kept, left_out, owed
 from device_sim.local_update import training_seed
 from device_sim.native import Native
 from tflite_models.graph import read_graph
@@ -136,7 +136,7 @@ class _Fleet:
         self._master = to_float(ground.layout, ground.start).astype(np.float64)
         self._rule = ground.rule(contender)
         self._state = self._rule.init(ground.size)
-        self._kept: dict[str, NDArray[np.float16]] = {}
+        self._kept: dict[str, Kept] = {}
         self._held: dict[str, int] = {}
         self._base_bytes = len(pack_base(ground.file))
         self._sizes: dict[int, int] = {}  # of differences to the newest version, by what is held
@@ -174,7 +174,6 @@ class _Fleet:
                     Codes(old.codes, old.scales),
                     Codes(new.codes, new.scales),
                     self._ground.layout.mask,
-                    self._ground.bounds,
                 )
             )
         return sent + self._sizes[source]
@@ -188,10 +187,10 @@ class _Fleet:
         seed = training_seed(device, task_seed(self._seed, number))
         trained = ground.trainer.train(floats, x, y, ground.recipe(number - 1), seed)
         delta = (trained.weights - floats)[ground.layout.mask]
-        owing = owed(delta, self._kept.get(device))
+        owing = owed(delta, self._kept.get(device), b"")
         data = codec.encode(owing, ground.bounds, self._contender.budget, seed)
         sent = codec.decode(data, ground.size, ground.bounds)
         if codec.feedback:
-            self._kept[device] = residual(owing, sent).accepted
+            self._kept[device] = Kept(b"", ground.bounds, left_out(owing, sent))
         total.add(sent, trained.samples)
         return len(data)

@@ -18,7 +18,7 @@ def proceed(turn: Turn) -> None:
     if device.model and _is_what(task, device.model):
         turn.change_job(stage=Stage.TRAINING)
         turn.change(pull=None)
-        turn.do(Train(task, device.model))
+        turn.do(Train(task, device.model, device.kept))
         return
     manifest = _next_object(device)
     if manifest is None:

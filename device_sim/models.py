@@ -113,9 +113,7 @@ class Models:
         if later is None:
             old = Codes(model.weights.codes, model.weights.scales)
             try:
-                codes = apply_difference(
-                    difference, old, model.base.layout.mask, model.base.bounds
-                )
+                codes = apply_difference(difference, old, model.base.layout.mask)
             except WireError as error:
                 raise DamagedError(str(error)) from error
             weights = Weights(codes.codes, codes.scales)

@@ -291,7 +291,7 @@ class Runner:
             self._work.cancelled = True
         task = effect.task
         self._work = self._ground.workshop.give(
-            partial(local_update, effect.model, self._shard, task, self.id),
+            partial(local_update, effect.model, self._shard, task, self.id, effect.kept),
             partial(self._trained, task),
         )
         if self._mishap is not None:

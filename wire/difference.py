@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wire.codecs.microfed import MOST, code_differences, read_differences
 from wire.errors import CodecError
 from wire.leb128 import BYTES as LEB_BYTES
 from wire.leb128 import leb128, numbers
-from wire.codecs.microfed import MOST, code_differences, read_differences
 from wire.packing import pack, unpack
 
 CODED = 2  # the first byte, beside the two of wire.packing
@@ -34,27 +34,30 @@ def check_of(codes: Codes) -> int:
     return zlib.crc32(codes.codes.astype("<i4").tobytes() + codes.scales.astype("<f4").tobytes())
 
 
-def encode_difference(
-    old: Codes, new: Codes, mask: NDArray[np.bool_], bounds: tuple[int, ...] = ()
-) -> bytes:
+def encode_difference(old: Codes, new: Codes, mask: NDArray[np.bool_]) -> bytes:
     """What takes `old` to `new`, coded or packed, whichever is shorter.
 
-    Codes outside `mask` must be the same in both.  `bounds` are those of an update
-    (wire.codec); without them all codes are one tensor.
+    Codes outside `mask` must be the same in both.
     """
     assert np.array_equal(old.codes[~mask], new.codes[~mask]), "a masked code has changed"
-    head = _changed_scales(old.scales, new.scales)
+    scales = _changed_scales(old.scales, new.scales)
     difference = new.codes[mask].astype(np.int64) - old.codes[mask]
-    packed = pack(head + leb128((difference << 1) ^ (difference >> 63)))
     if np.abs(difference).max(initial=0) > MOST:
-        return packed
-    coded = bytes([CODED]) + head + code_differences(difference.astype(np.int32), bounds)
-    return min(packed, coded, key=len)
+        return packed(scales, difference)
+    return min(packed(scales, difference), coded(scales, difference), key=len)
 
 
-def apply_difference(
-    data: bytes, old: Codes, mask: NDArray[np.bool_], bounds: tuple[int, ...] = ()
-) -> Codes:
+def packed(scales: bytes, difference: NDArray[np.int64]) -> bytes:
+    """A difference in packed bytes: any code may move to any other."""
+    return pack(scales + leb128((difference << 1) ^ (difference >> 63)))
+
+
+def coded(scales: bytes, difference: NDArray[np.int64]) -> bytes:
+    """A difference by the coder of updates: no code may move by more than MOST."""
+    return bytes([CODED]) + scales + code_differences(difference.astype(np.int32))
+
+
+def apply_difference(data: bytes, old: Codes, mask: NDArray[np.bool_]) -> Codes:
     """The version that `data` takes `old` to; codes outside `mask` stay.
 
     Raises:
@@ -64,7 +67,7 @@ def apply_difference(
     n = int(np.count_nonzero(mask))
     if data[:1] == bytes([CODED]):
         scales, at = _new_scales(old.scales, data[1:])
-        difference = read_differences(data[1 + at :], n, bounds).astype(np.int64)
+        difference = read_differences(data[1 + at :], n).astype(np.int64)
         return Codes(_new_codes(old.codes, mask, difference), scales)
     body = unpack(data, LEB_BYTES * (1 + old.scales.size + n) + 4 * old.scales.size, "difference")
     scales, at = _new_scales(old.scales, body)

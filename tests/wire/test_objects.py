@@ -57,8 +57,9 @@ def test_a_difference_reads_by_hand():
     same(apply_difference(data, OLD, MASK), new)
 
 
-def test_no_change_is_a_count_and_zeros():
-    assert encode_difference(OLD, OLD, MASK) == b"\x00" * 5
+def test_no_change_is_a_method_a_count_of_scales_and_one_byte():
+    assert encode_difference(OLD, OLD, MASK) == b"\x02\x00\x8e"
+    same(apply_difference(b"\x02\x00\x8e", OLD, MASK), OLD)
     same(apply_difference(b"\x00" * 5, OLD, MASK), OLD)
 
 

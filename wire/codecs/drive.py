@@ -10,9 +10,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wire.codecs.values import F32, check_finite, read_floats
 from wire.errors import CodecError
+
+F64 = NDArray[np.float64]
 
 SMALLEST_BLOCK = 128
 _SEED_BYTES = 4
@@ -29,11 +32,11 @@ class Drive:
         check_finite(delta, "delta")
         seed %= 1 << 32
         blocks = _blocks(delta.size)
-        padded = np.zeros(blocks[-1], np.float64)
+        padded: F64 = np.zeros(blocks[-1], np.float64)
         padded[: delta.size] = delta * _signs(seed, delta.size)
         scales, bits = [], []
         for start, stop in pairwise(blocks):
-            turned = _hadamard(padded[start:stop])
+            turned = _hadamard(padded[start:stop].astype(np.float64))
             mass = np.abs(turned).sum()
             scales.append(turned @ turned / mass if mass else 0.0)
             bits.append(np.packbits(turned < 0).tobytes())
@@ -53,16 +56,17 @@ class Drive:
             values[start:stop] = _hadamard(float(scale) * (1.0 - 2.0 * negative[start:stop]))
         seed = int.from_bytes(data[:_SEED_BYTES], "little")
         with np.errstate(over="ignore"):
-            delta = (values[:n] * _signs(seed, n)).astype(np.float32)
+            delta: F32 = (values[:n] * _signs(seed, n)).astype(np.float32)
         check_finite(delta, "update")
         return delta
 
 
-def _signs(seed: int, n: int) -> np.ndarray:
-    """n random signs, the same on every machine: bits of PCG64's raw output."""
+def _signs(seed: int, n: int) -> F64:
+    """N random signs, the same on every machine: bits of PCG64's raw output."""
     words = np.random.PCG64(seed).random_raw(-(-n // 64)) if n else np.empty(0, np.uint64)
     bits = np.unpackbits(words.astype("<u8").view(np.uint8), count=n)
-    return 1.0 - 2.0 * bits
+    signs: F64 = np.array([1.0, -1.0])[bits]
+    return signs
 
 
 def _blocks(n: int) -> list[int]:
@@ -75,11 +79,12 @@ def _blocks(n: int) -> list[int]:
     return edges
 
 
-def _hadamard(x: np.ndarray) -> np.ndarray:
+def _hadamard(x: NDArray[np.floating]) -> F64:
     """The orthonormal Walsh-Hadamard transform of x (2^k,), which is its own inverse."""
     size, half = x.size, 1
     while half < size:
         pairs = x.reshape(-1, 2, half)
         x = np.stack((pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]), 1).reshape(-1)
         half *= 2
-    return x / np.sqrt(size)
+    unit: F64 = x / np.sqrt(size)
+    return unit

@@ -47,18 +47,18 @@ class Microfed:
             raise CodecError("update", f"{len(data)} bytes", "an update of this model") from error
 
 
-def code_differences(difference: I32, bounds: tuple[int, ...]) -> bytes:
-    """Differences of codes (n,), none above MOST, by the same coder as updates."""
-    bounds = bounds or (0, difference.size)
+def code_differences(difference: I32) -> bytes:
+    """Differences of codes (n,), none above MOST, by the same coder as updates, as one tensor."""
+    bounds = (0, difference.size)
     if not _compiled():
         return symbols.write_symbols(difference, bounds, MOST)
     capacity = 16 + 9 * difference.size  # a gap, a sign and a level have 66 bits at most
     return compiled.encode_codes(np.ascontiguousarray(difference), bounds, capacity)
 
 
-def read_differences(data: bytes, n: int, bounds: tuple[int, ...]) -> I32:
+def read_differences(data: bytes, n: int) -> I32:
     """What `code_differences` wrote of n codes, else CodecError."""
-    bounds = bounds or (0, n)
+    bounds = (0, n)
     if not _compiled():
         return symbols.read_symbols(data, bounds, MOST)
     try:

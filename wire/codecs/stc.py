@@ -33,7 +33,8 @@ class Stc:
             writer.unary(gap >> LOW_BITS)
             writer.plain(gap & ((1 << LOW_BITS) - 1), LOW_BITS)
             writer.plain(int(negative), 1)
-        return np.float32(mean).astype("<f4").tobytes() + writer.result()
+        magnitude: bytes = np.float32(mean).astype("<f4").tobytes()
+        return magnitude + writer.result()
 
     def decode(self, data: bytes, n: int, bounds: tuple[int, ...]) -> F32:  # noqa: ARG002
         """As Codec.decode."""

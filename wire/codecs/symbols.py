@@ -150,7 +150,7 @@ def encode(delta: F32, bounds: tuple[int, ...], budget: int) -> bytes:
     as their bits are.
     """
     top = check_largest(delta)
-    low = int(np.float32(max(step_of(0), top / (MOST_LEVEL // 2))).view(np.uint32))
+    low = int(np.float32(max(float(step_of(0)), top / (MOST_LEVEL // 2))).view(np.uint32))
     data = write(delta, bounds, np.uint32(low).view(np.float32))
     if len(data) <= budget:
         return data

@@ -6,10 +6,13 @@ With error feedback, as in Stich et al. 2018 (arXiv:1809.07599).
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wire.codecs.values import F32, check_finite
 from wire.errors import CodecError
 from wire.leb128 import leb128, numbers
+
+Places = NDArray[np.int64]
 
 SHARE = 100  # one value of so many is sent
 _MOST = np.float32(np.finfo(np.float16).max)
@@ -26,7 +29,8 @@ class TopK:
         check_finite(delta, "delta")
         places = largest(delta, sent(delta.size))
         values = np.clip(delta[places], -_MOST, _MOST).astype("<f2")
-        return leb128(gaps(places)) + values.tobytes()
+        said: bytes = leb128(gaps(places)) + values.tobytes()
+        return said
 
     def decode(self, data: bytes, n: int, bounds: tuple[int, ...]) -> F32:  # noqa: ARG002
         """As Codec.decode."""
@@ -46,12 +50,12 @@ def sent(n: int) -> int:
     return -(-n // SHARE)
 
 
-def largest(delta: F32, k: int) -> np.ndarray:
+def largest(delta: F32, k: int) -> Places:
     """Where the k largest magnitudes are, ascending; of equals the first."""
     order = np.argsort(-np.abs(delta), kind="stable")
     return np.sort(order[:k])
 
 
-def gaps(places: np.ndarray) -> np.ndarray:
+def gaps(places: Places) -> Places:
     """How many values lie between each place and the one before it."""
     return np.diff(places, prepend=-1) - 1
