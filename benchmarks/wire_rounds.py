@@ -2,7 +2,7 @@
 
 Training is the devices', error feedback theirs, the sum, the rule and the requantisation the
 aggregator's, and the accuracy that of the int8 file.  Payload bytes are those of updates, and
-of the objects that devices pull: the base file once, then differences from what they hold.
+of the differences that devices pull from what they hold; the base file they were flashed with.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from tflite_models.parameters import Weights, patch, requantize, to_float, weigh
 from wire.codec import CODECS, Codec
 from wire.difference import Codes, encode_difference
 from wire.messages import Recipe
-from wire.objects import pack_base
 
 ROOT = Path(__file__).parent.parent
 Curve = NDArray[np.float64]
+Recorder = list[tuple[NDArray[np.float32], bytes]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Played:
 
     accuracy: Curve
     up: Curve
-    down: Curve
+    down: Curve  # the base file not counted: boards are flashed with it
 
 
 class Ground:
@@ -116,9 +116,14 @@ class Ground:
         return rule_of(self.experiment.federated.model_copy(update=update))
 
 
-def play(ground: Ground, contender: Contender, rounds: int, seed: int) -> Played:
-    """One run of so many rounds; `seed` chooses cohorts and orders of samples."""
-    fleet = _Fleet(ground, contender, seed)
+def play(
+    ground: Ground, contender: Contender, rounds: int, seed: int, seen: Recorder | None = None
+) -> Played:
+    """One run of so many rounds; `seed` chooses cohorts and orders of samples.
+
+    `seen` is given every update: what it owed, and its bytes.
+    """
+    fleet = _Fleet(ground, contender, seed, seen)
     accuracy, up, down = np.zeros((3, rounds))
     for number in range(1, rounds + 1):
         up[number - 1], down[number - 1] = fleet.round(number)
@@ -129,7 +134,10 @@ def play(ground: Ground, contender: Contender, rounds: int, seed: int) -> Played
 class _Fleet:
     """The model's versions, and what every device holds and keeps."""
 
-    def __init__(self, ground: Ground, contender: Contender, seed: int) -> None:
+    def __init__(
+        self, ground: Ground, contender: Contender, seed: int, seen: Recorder | None
+    ) -> None:
+        self._seen = seen
         self._ground, self._contender, self._seed = ground, contender, seed
         self._codec: Codec = CODECS[contender.codec]
         self.versions = [ground.start]
@@ -138,7 +146,6 @@ class _Fleet:
         self._state = self._rule.init(ground.size)
         self._kept: dict[str, Kept] = {}
         self._held: dict[str, int] = {}
-        self._base_bytes = len(pack_base(ground.file))
         self._sizes: dict[int, int] = {}  # of differences to the newest version, by what is held
 
     def round(self, number: int) -> tuple[int, int]:
@@ -163,10 +170,9 @@ class _Fleet:
         newest = len(self.versions) - 1
         held = self._held.get(device)
         self._held[device] = newest
-        sent = 0 if held is not None else self._base_bytes
         source = held or 0
         if source == newest:
-            return sent
+            return 0
         if source not in self._sizes:
             old, new = self.versions[source], self.versions[newest]
             self._sizes[source] = len(
@@ -176,7 +182,7 @@ class _Fleet:
                     self._ground.layout.mask,
                 )
             )
-        return sent + self._sizes[source]
+        return self._sizes[source]
 
     def _work(
         self, device: str, number: int, floats: NDArray[np.float32], total: Accumulator
@@ -190,6 +196,8 @@ class _Fleet:
         owing = owed(delta, self._kept.get(device), b"")
         data = codec.encode(owing, ground.bounds, self._contender.budget, seed)
         sent = codec.decode(data, ground.size, ground.bounds)
+        if self._seen is not None:
+            self._seen.append((owing, data))
         if codec.feedback:
             self._kept[device] = Kept(b"", ground.bounds, left_out(owing, sent))
         total.add(sent, trained.samples)

@@ -1,12 +1,9 @@
 """Error feedback: nothing that training found is lost, whatever becomes of updates."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from device_sim.device import step
-from device_sim.events import Judged, Trained, Unanswered, Update
 from device_sim.feedback import Kept, Said, fold_back, left_out, owed
 from wire.codec import CODECS
 

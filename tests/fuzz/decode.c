@@ -1,7 +1,7 @@
 /* Any bytes at all into both decoders: a status, never a fault.
  *
- * The first three bytes choose the model (runs and their sizes), the rest is the message. What decodes is
- * encoded and decoded again, which must give the same. */
+ * The first three bytes choose the model (runs and their sizes), the rest is the message. What
+ * decodes is encoded and decoded again, which must give the same. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,7 +17,8 @@ static void updates(const uint8_t *data, int32_t size, const int32_t *bounds) {
     if (mf_decode_update(data, size, bounds, RUNS, 1.0f, values) == MF_OK) {
         uint8_t again[64];
         int32_t written = 0;
-        if (mf_encode_update(values, bounds, RUNS, (int32_t)sizeof again, again, &written) == MF_OK) {
+        if (mf_encode_update(values, bounds, RUNS, (int32_t)sizeof again, again, &written) ==
+            MF_OK) {
             assert(written > 0 && written <= (int32_t)sizeof again);
             assert(mf_decode_update(again, written, bounds, RUNS, -1.0f, values) == MF_OK);
         }
@@ -42,7 +43,9 @@ static void codes(const uint8_t *data, int32_t size, const int32_t *bounds) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (size < 3) return 0;
+    if (size < 3) {
+        return 0;
+    }
     const int32_t n = (data[0] | data[1] << 8) % MOST;
     const int32_t bounds[RUNS + 1] = {0, n * (data[2] & 15) / 32, n / 2, n / 2, n};
     uint8_t *message = malloc(size - 2); /* of its own size: reading behind it is a fault */

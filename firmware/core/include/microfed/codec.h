@@ -38,8 +38,8 @@ MF_EXPORT mf_status mf_decode_update(const uint8_t *data, int32_t size, const in
 /* Write the differences of codes, each within ±2^30.
  *
  * MF_NO_MEMORY: they need more than `capacity` bytes; size is then of no use. */
-MF_EXPORT mf_status mf_encode_codes(const int32_t *differences, const int32_t *bounds,
-                                    int32_t runs, int32_t capacity, uint8_t *data, int32_t *size);
+MF_EXPORT mf_status mf_encode_codes(const int32_t *differences, const int32_t *bounds, int32_t runs,
+                                    int32_t capacity, uint8_t *data, int32_t *size);
 
 /* Read what mf_encode_codes wrote and add it to `codes`.
  *

@@ -3,9 +3,13 @@
 enum { RUNS_FROM = 4 }; /* symbols for each run, from which on runs are counted apart */
 
 int mf_bounds_fit(const int32_t *bounds, int32_t runs) {
-    if (runs < 1 || bounds[0] != 0) return 0;
+    if (runs < 1 || bounds[0] != 0) {
+        return 0;
+    }
     for (int32_t t = 0; t < runs; t++) {
-        if (bounds[t] > bounds[t + 1]) return 0;
+        if (bounds[t] > bounds[t + 1]) {
+            return 0;
+        }
     }
     return 1;
 }
@@ -13,7 +17,9 @@ int mf_bounds_fit(const int32_t *bounds, int32_t runs) {
 /* How many symbols of [from, to) are not 0; none is known of when reading. */
 static uint32_t count(const mf_coder *coder, const mf_symbols *symbols, int32_t from, int32_t to) {
     uint32_t found = 0;
-    if (coder->direction == MF_READING) return 0;
+    if (coder->direction == MF_READING) {
+        return 0;
+    }
     while ((from = symbols->find(symbols->of, from, to)) < to) {
         found++;
         from++;
@@ -35,7 +41,9 @@ static void code_run(mf_coder *coder, const mf_symbols *symbols, int32_t at, int
         level = 1 + mf_code_number(coder, MF_LEVELS, above, symbols->most - 1, level - 1);
         if (reading) {
             const int32_t found = negative ? -(int32_t)level : (int32_t)level;
-            if (!coder->bad && !symbols->put(symbols->of, at, found)) coder->bad = 1;
+            if (!coder->bad && !symbols->put(symbols->of, at, found)) {
+                coder->bad = 1;
+            }
         }
         at++;
     }
@@ -45,9 +53,13 @@ void mf_code_symbols(mf_coder *coder, const mf_symbols *symbols, const int32_t *
                      int32_t runs) {
     const int32_t n = bounds[runs];
     uint32_t filled = 0; /* runs that are not empty */
-    for (int32_t t = 0; t < runs; t++) filled += bounds[t] < bounds[t + 1];
+    for (int32_t t = 0; t < runs; t++) {
+        filled += bounds[t] < bounds[t + 1];
+    }
     uint32_t usual = (uint32_t)n >> 8;
-    if (usual == 0) usual = 1;
+    if (usual == 0) {
+        usual = 1;
+    }
     uint32_t left = count(coder, symbols, 0, n);
     left = mf_code_number(coder, MF_COUNTS, left, (uint32_t)n, usual);
     if (left < RUNS_FROM * filled) {
@@ -57,7 +69,9 @@ void mf_code_symbols(mf_coder *coder, const mf_symbols *symbols, const int32_t *
     for (int32_t t = 0; t < runs && !coder->bad; t++) {
         const int32_t start = bounds[t], stop = bounds[t + 1];
         const uint32_t size = (uint32_t)(stop - start);
-        if (start == stop) continue;
+        if (start == stop) {
+            continue;
+        }
         const uint32_t most = left < size ? left : size;
         uint32_t own = most;
         if (stop < n) {

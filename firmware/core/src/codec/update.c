@@ -12,7 +12,7 @@ enum {
     LEAST_EXPONENT = 127 - 26, /* of step code 0, biased */
 };
 #define INFINITE 0x7F800000u
-#define LARGEST 0x49800000u /* 2^20: training that gives more has gone astray */
+#define LARGEST  0x49800000u /* 2^20: training that gives more has gone astray */
 
 /* An update as symbols: values of at least the magnitude `least` as levels of one step. */
 typedef struct {
@@ -55,7 +55,9 @@ static uint32_t eighths(const update *u, float value) {
 
 static int32_t find(const void *of, int32_t from, int32_t to) {
     const update *u = of;
-    while (from < to && size_of(u->delta[from]) < u->least) from++;
+    while (from < to && size_of(u->delta[from]) < u->least) {
+        from++;
+    }
     return from;
 }
 
@@ -86,7 +88,9 @@ static void code(mf_coder *coder, update *u, uint32_t step, const int32_t *bound
 static uint32_t step_for(uint32_t least) {
     uint32_t code = 0;
     for (uint32_t bit = 1u << (STEP_BITS - 1); bit > 0; bit >>= 1) {
-        if (step_bits(code | bit) <= least) code |= bit;
+        if (step_bits(code | bit) <= least) {
+            code |= bit;
+        }
     }
     return code;
 }
@@ -110,26 +114,41 @@ static int write(const float *delta, const int32_t *bounds, int32_t runs, uint32
     mf_coder coder;
     mf_begin_writing(&coder, data, *size, data == NULL);
     code(&coder, &u, step, bounds, runs);
-    if (data != NULL) *size = coder.at;
+    if (data != NULL) {
+        *size = coder.at;
+    }
     return !coder.bad;
 }
 
-mf_status mf_encode_update(const float *delta, const int32_t *bounds, int32_t runs,
-                           int32_t budget, uint8_t *data, int32_t *size) {
-    if (!mf_bounds_fit(bounds, runs) || budget < MF_LEAST_BUDGET) return MF_BAD_ARGUMENT;
+mf_status mf_encode_update(const float *delta, const int32_t *bounds, int32_t runs, int32_t budget,
+                           uint8_t *data, int32_t *size) {
+    if (!mf_bounds_fit(bounds, runs) || budget < MF_LEAST_BUDGET) {
+        return MF_BAD_ARGUMENT;
+    }
     uint32_t top = 0;
     for (int32_t i = 0; i < bounds[runs]; i++) {
-        if (size_of(delta[i]) > top) top = size_of(delta[i]);
+        if (size_of(delta[i]) > top) {
+            top = size_of(delta[i]);
+        }
     }
-    if (top >= LARGEST) return MF_BAD_ARGUMENT;
+    if (top >= LARGEST) {
+        return MF_BAD_ARGUMENT;
+    }
     /* no level may be above MOST_LEVEL, and no step below the smallest */
     uint32_t low = bits_of(float_of(top) / (float)(MOST_LEVEL / 2)), high = LARGEST;
-    if (low < step_bits(0)) low = step_bits(0);
-    if (write(delta, bounds, runs, low, NULL, &budget)) high = low;
+    if (low < step_bits(0)) {
+        low = step_bits(0);
+    }
+    if (write(delta, bounds, runs, low, NULL, &budget)) {
+        high = low;
+    }
     while (high - low > 1 && high > low) {
         const uint32_t middle = low + (high - low) / 2;
-        if (write(delta, bounds, runs, middle, NULL, &budget)) high = middle;
-        else low = middle;
+        if (write(delta, bounds, runs, middle, NULL, &budget)) {
+            high = middle;
+        } else {
+            low = middle;
+        }
     }
     *size = budget;
     write(delta, bounds, runs, high, data, size);
@@ -138,7 +157,9 @@ mf_status mf_encode_update(const float *delta, const int32_t *bounds, int32_t ru
 
 mf_status mf_decode_update(const uint8_t *data, int32_t size, const int32_t *bounds, int32_t runs,
                            float factor, float *values) {
-    if (!mf_bounds_fit(bounds, runs) || size < 0) return MF_BAD_ARGUMENT;
+    if (!mf_bounds_fit(bounds, runs) || size < 0) {
+        return MF_BAD_ARGUMENT;
+    }
     update u = {NULL, values, factor, 0, 0, 0.0f};
     mf_coder coder;
     mf_begin_reading(&coder, data, size);
