@@ -31,10 +31,13 @@ models: env ## build the released models again
 	for name in digits har fashion speech; do \
 	    $(BIN)/microfed build examples/$$name.toml --out tflite_models/$$name || exit; done
 
+peers: env ## make .venv-peers, the simulators that `microfed bench fleet` runs beside ours
+	scripts/peers
+
 lock: env ## pin the newest versions that pyproject.toml allows
 	scripts/lock $(BIN)
 
 clean: ## remove what was built or run here
-	rm -rf $(VENV) build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis core/libmicrofed.so
+	rm -rf $(VENV) .venv-peers build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis core/libmicrofed.so
 
-.PHONY: help env core demo test check models lock clean
+.PHONY: help env core demo test check models peers lock clean

@@ -27,14 +27,13 @@ def quorum_size(share: float, cohort: int) -> int:
 def choose(online: Iterable[str], size: int, seed: int, round_number: int) -> tuple[str, ...]:
     """The `size` devices of a round, sorted by id."""
     start = f"{seed} {round_number} ".encode()
-    tickets = [(_hash(start + device.encode(), 8), device) for device in online]
+    tickets = [
+        (blake2b(start + device.encode(), digest_size=8).digest(), device) for device in online
+    ]
     return tuple(sorted(device for _, device in nsmallest(size, tickets)))
 
 
 def task_seed(seed: int, round_number: int) -> int:
     """The 32-bit seed that a round's tasks carry."""
-    return int.from_bytes(_hash(f"{seed} {round_number} ".encode(), 4), "little")
-
-
-def _hash(data: bytes, size: int) -> bytes:
-    return blake2b(data, digest_size=size).digest()
+    ticket = blake2b(f"{seed} {round_number} ".encode(), digest_size=4)
+    return int.from_bytes(ticket.digest(), "little")

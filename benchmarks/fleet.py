@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import core, inference, peers
+from benchmarks import core, inference, simulators
 from benchmarks.bars import Bar, Outcome, Row
 from benchmarks.command import microfed
 from benchmarks.fleet_part import Plan
@@ -37,7 +37,7 @@ def thousand(out: Output) -> Outcome:
     ok = ok and _complete(gateway) and gateway["seconds"] <= 1.4
     claim = "1,000 updates of 10 a round; through Mosquitto from 10 gateways"
     bar = Bar("3.2", claim, value, "≤ 0.3 s, ≤ 1.4 s", ok)
-    return Outcome([*rows.values(), *peers.measure(1000, 10, 100, out)], [bar])
+    return Outcome([*rows.values(), *simulators.measure(1000, 10, 100, out)], [bar])
 
 
 def ten_thousand(out: Output) -> Outcome:
@@ -46,7 +46,7 @@ def ten_thousand(out: Output) -> Outcome:
     ok = _complete(row) and row["seconds"] < 3.0
     claim = "10,000 clients, 100 a round, 10 rounds, through Mosquitto from 100 gateways"
     bar = Bar("3.3", claim, f"{row['seconds']} s", "< 3 s", ok)
-    return Outcome([row, *peers.measure(10_000, 100, 10, out)], [bar])
+    return Outcome([row, *simulators.measure(10_000, 100, 10, out)], [bar])
 
 
 def many(out: Output) -> Outcome:

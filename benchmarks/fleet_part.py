@@ -57,29 +57,33 @@ class Plan:
         return json.dumps(asdict(replace(self, **changed)))
 
 
+def status(key: str, pid: int | None) -> int:
+    """Bytes that Linux says of a process' memory: VmRSS is now, VmHWM the peak; else 0."""
+    path = Path("/proc") / str(pid) / "status"
+    if not path.exists():
+        return 0
+    (line,) = [line for line in path.read_text().splitlines() if line.startswith(key)]
+    return int(line.split()[1]) * 1024
+
+
 class Memory:
-    """What the process took since `begin`, at most; 0 where Linux' /proc is not there."""
+    """What this process took since `begin`, at most."""
 
     def __init__(self) -> None:
         self._before = 0
 
     def begin(self) -> None:
         """Forget the peak so far."""
-        if STATUS.exists():
-            (STATUS.parent / "clear_refs").write_text("5")
-            self._before = _status("VmRSS")
+        reset = Path("/proc/self/clear_refs")
+        if reset.exists():
+            reset.write_text("5")
+        self._before = status("VmRSS", os.getpid())
 
     def taken(self) -> int:
         """Bytes."""
-        return _status("VmHWM") - self._before if STATUS.exists() else 0
+        return status("VmHWM", os.getpid()) - self._before
 
 
-def _status(key: str) -> int:
-    (line,) = [line for line in STATUS.read_text().splitlines() if line.startswith(key)]
-    return int(line.split()[1]) * 1024
-
-
-STATUS = Path("/proc/self/status")
 MEMORY = Memory()
 
 

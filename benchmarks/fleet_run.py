@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bars import Row
-from benchmarks.fleet_part import Plan
+from benchmarks.fleet_part import Plan, status
 from cli.output import Output
 from mqtt_broker.broker import start
 from mqtt_broker.settings import BrokerSettings
@@ -44,6 +44,7 @@ def play(plan: Plan) -> Row:
                 port = broker.endpoint.port
                 parts = [_part(plan, role=role, port=port) for role in ("aggregate", "devices")]
                 said = _ended(parts[0]) | _ended(parts[1])
+                said["memory_broker"] = status("VmHWM", broker.pid)
     finally:
         shutil.rmtree(place)
     row: Row = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import signal
 import threading
@@ -29,6 +30,9 @@ from wire.topics import Topics
 
 __all__ = ["FleetTally", "Happening", "Shard", "run_fleet"]
 
+# Records without cycles come and go by the million.  Looking for cycles among them after
+# every 700 that are new, as Python does, takes a fifth of the time of a large fleet.
+COLLECT_AFTER = 100_000
 STAGGER = 0.001  # seconds between the starts of two lines
 GRACE = 10.0  # seconds that devices have to say goodbye when the process must end
 SPARE_FILES = 64
@@ -64,6 +68,7 @@ async def run_fleet(
     Raises:
         BrokerUnreachable: no device could reach the broker; a later loss is waited out.
     """
+    gc.set_threshold(COLLECT_AFTER)
     workshop = Workshop(threads)
     ground = Ground(broker, Topics(fleet), workshop, on_event, asyncio.Event())
     flash = min(board_named(settings.board).flash, MAX_OBJECT)

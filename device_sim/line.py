@@ -56,7 +56,7 @@ class Line(ABC):
 
     def begin(self) -> None:
         """Connect; `done` fails with BrokerUnreachable if neither we nor others ever could."""
-        if not self.done.done():
+        if not self.done.done() and self._idle:
             self._start(self._connect())
 
     def end(self) -> None:
@@ -145,8 +145,9 @@ class Line(ABC):
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, LAST_DELAY)
             else:
-                return
-        await self._close()
+                break
+        if self._all_left():  # as they may on hearing, while they connect, that the run is over
+            await self._close()
 
     async def _close(self) -> None:
         """Leave cleanly, when everybody's last words have arrived."""
@@ -160,6 +161,11 @@ class Line(ABC):
             self._ground.on_event(Happening(runner.id, "left"))
         if not self.done.done():
             self.done.set_result(None)
+
+    @property
+    def _idle(self) -> bool:
+        """Whether it neither connects nor leaves."""
+        return self._task is None or self._task.done()
 
     def _all_left(self) -> bool:
         return all(runner.left for runner in self._runners)
@@ -187,7 +193,7 @@ class OwnLine(Line):
     def leave(self, runner: Runner) -> None:
         """Disconnect."""
         self._part(runner)
-        if self._task is None or self._task.done():
+        if self._idle:
             self._start(self._close())  # else the task that connects sees it
 
     def _will(self) -> Will:
@@ -217,7 +223,7 @@ class Gateway(Line):
     def leave(self, runner: Runner) -> None:
         """Disconnect after the last one."""
         self._part(runner)
-        if self._all_left() and (self._task is None or self._task.done()):
+        if self._all_left() and self._idle:
             if self.connected:
                 self._say(Status.SLEEPING)
             self._start(self._close())

@@ -83,6 +83,8 @@ class Models:
         self._trainer = trainer
         self._most = most
         self._models: WeakValueDictionary[bytes, Model] = WeakValueDictionary()
+        # Apart from version 0: all have gone on from there, and the next still wants the file read.
+        self._bases: WeakValueDictionary[bytes, Base] = WeakValueDictionary()
 
     def base(self, packed: bytes, digest: bytes) -> Model:
         """Version 0 of the deflated base file that hashes to `digest`.
@@ -92,7 +94,9 @@ class Models:
         path = sha256(packed).digest() + digest
         model = self._models.get(path)
         if model is None:
-            base = self._read(packed, digest)
+            base = self._bases.get(path)
+            if base is None:
+                base = self._bases[path] = self._read(packed, digest)
             model = self._models[path] = Model(base, 0, base.start, path)
         return model
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class FleetSettings(BaseModel):
@@ -63,3 +63,9 @@ class FleetSettings(BaseModel):
     battery: float = Field(
         1.0, ge=0, le=1, description="charge of every battery at the start; 1 is full"
     )
+
+    @model_validator(mode="after")
+    def _reaches_its_broker(self) -> Self:
+        if self.engine == "ray" and self.transport == "memory":
+            raise ValueError('engine "ray" is for transport "mqtt" or "gateway"')
+        return self

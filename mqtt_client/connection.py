@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mqtt_client.endpoint import MAX_PACKET, BrokerUnreachable, Endpoint, OutboxFull, PacketTooLarge
-from mqtt_client.packets import publish_size
-from mqtt_client.session import Session, SessionEnded
+from mqtt_client.session import Session, SessionEnded, packet_size
 from mqtt_client.shared import back_off, of_this_loop
 from mqtt_client.traffic import Traffic
 
@@ -130,7 +129,7 @@ class Connection:
         """
         if not topic or "+" in topic or "#" in topic:
             raise ValueError(f"topic {topic!r}: nothing can be published there")
-        size = publish_size(topic, payload)
+        size = packet_size(topic, payload)
         if size > self._max_packet:
             raise PacketTooLarge(topic, size, self._max_packet)
         if self.waiting >= MAX_WAITING:

@@ -1,18 +1,21 @@
-"""One MQTT session over one TCP connection, on the running loop."""
+"""One MQTT session over one TCP connection: paho's external-loop API on the running loop."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterable
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Protocol
 
-from mqtt_client import packets
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
+
 from mqtt_client.endpoint import Endpoint, MqttError
-from mqtt_client.packets import MalformedPacket, Packet, Packets
 from mqtt_client.stream import Stream, dial
 
-_PACKET_IDS = 0xFFFF
+QOS = 1
 
 
 class SessionEnded(MqttError):  # noqa: N818 - says what happened
@@ -20,19 +23,28 @@ class SessionEnded(MqttError):  # noqa: N818 - says what happened
 
 
 class Listener(Protocol):
-    """Who is told.  May call any method of the session back."""
+    """Who is told.  Never called from inside paho, so that any method may be called back."""
 
     def opened(self) -> None:
         """The broker accepted us and every subscription."""
 
     def received(self, topic: str, payload: bytes) -> None:
-        """A message came in.  It is acknowledged when this returns."""
+        """A message came in."""
 
     def acknowledged(self, mid: int) -> None:
         """The broker took the message that `publish` called `mid`."""
 
     def lost(self, why: str) -> None:
         """The session is over, not by `close`.  The last call."""
+
+
+class _Paho(paho.Client):
+    """paho's client, given its socket instead of blocking the loop to open one."""
+
+    stream: Stream
+
+    def _create_socket(self) -> Stream:
+        return self.stream
 
 
 class Session:
@@ -50,21 +62,20 @@ class Session:
         self._endpoint = endpoint
         self._keepalive = keepalive
         self._listener = listener
-        self._hello = packets.connect(
-            client_id, keepalive, will, endpoint.username, endpoint.password
-        )
-        self._loop = asyncio.get_running_loop()
-        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._client = _client(endpoint, client_id, will)
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_socket_register_write = self._on_register_write
         self._stream: Stream | None = None
-        self._packets = Packets()
-        self._out = bytearray()
-        self._flushing = False
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._topics: tuple[str, ...] = ()
-        self._greeting = 0  # packet id of the SUBSCRIBE that opens the session
-        self._last_id = 0
-        self._flying: set[int] = set()  # packet ids that are not answered
-        self._spoke = 0.0  # when we last wrote,
-        self._pinged = 0.0  # and since when a ping is unanswered; 0: none is
+        self._greeting: int | None = None  # packet id of the SUBSCRIBE that opens the session
+        self._refusal = ""
+        self._events: deque[Callable[[], None]] = deque()
+        self._flushing = False
 
     async def open(self, topics: Iterable[str]) -> None:
         """Connect and subscribe; `opened` is called just before this returns.
@@ -73,144 +84,143 @@ class Session:
         """
         self._topics = tuple(topics)
         sock = await dial(self._endpoint.host, self._endpoint.port)
-        self._stream = Stream(sock, self._readable)
-        self._write(self._hello)
+        self._stream = self._client.stream = Stream(sock, self._readable)
+        self._client.connect_async(self._endpoint.host, self._endpoint.port, self._keepalive)
+        self._client.reconnect()
         await self._ready
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
         """Send with QoS 1; the packet id that `acknowledged` will name."""
-        mid = self._next_id()
-        self._write(packets.publish(mid, topic, payload, retain=retain))
-        return mid
+        info = self._client.publish(topic, payload, QOS, retain)
+        assert info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS, info.rc
+        return info.mid
 
-    def subscribe(self, topics: Iterable[str]) -> int:
+    def subscribe(self, topics: Iterable[str]) -> int | None:
         """Ask for `topics` with QoS 1; the packet id."""
-        mid = self._next_id()
-        self._write(packets.subscribe(mid, topics))
+        _, mid = self._client.subscribe([(topic, QOS) for topic in topics])
         return mid
 
     def goodbye(self) -> None:
         """Send DISCONNECT after all that was published; `lost` follows."""
-        self._write(packets.DISCONNECT)
+        self._client.disconnect()
 
     def close(self) -> None:
         """Drop the socket without a word to the broker or the listener."""
         if self._stream is not None:
             self._stream.close()
-            self._stream = None
+        self._events.clear()
         if not self._ready.done():
             self._ready.set_exception(SessionEnded("closed from this side"))
             self._ready.exception()  # nobody need be waiting for it
 
     def tick(self) -> None:
         """Keep alive: ping when it is time, give up when no answer came."""
-        now = time.monotonic()
-        if self._stream is None:
-            return
-        if self._pinged and now - self._pinged >= self._keepalive:
-            self._end("connection lost: no answer to a ping")
-        elif not self._pinged and now - self._spoke >= self._keepalive:
-            self._pinged = now
-            self._write(packets.PINGREQ)
-
-    def _next_id(self) -> int:
-        # There is always a free one: the connection bounds what waits.
-        while True:
-            self._last_id = self._last_id % _PACKET_IDS + 1
-            if self._last_id not in self._flying:
-                self._flying.add(self._last_id)
-                return self._last_id
-
-    def _write(self, data: bytes) -> None:
-        """Have it written with all else that is said in this turn of the loop."""
-        self._out += data
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        """Write what there is; what the kernel does not take waits until it does."""
-        self._flushing = False
-        if self._stream is None:
-            return
-        self._spoke = time.monotonic()
-        try:
-            del self._out[: self._stream.send(self._out)]
-        except OSError as error:
-            self._end(f"connection lost: {error.strerror}")
-        else:
-            self._stream.watch_writable(self._flush if self._out else None)
+        if self._stream is not None:
+            self._client.loop_misc()
+            self._dispatch()
 
     def _readable(self) -> None:
-        if self._stream is None:
-            return
-        data = self._stream.read()
-        if data is None:
-            return
-        if not data:
-            self._end("connection lost")
-            return
+        stream = self._stream
+        assert stream is not None
+        stream.fill()
         try:
-            for packet in self._packets.feed(data):
-                self._take(packet)
-                if self._stream is None:  # a handler ended it
-                    return
-        except MalformedPacket as error:
-            self._end(f"the broker sent nonsense: {error}")
+            while stream.pending and self._client.loop_read() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                pass
+        except Exception as error:  # noqa: BLE001 - paho raises many kinds on malformed packets
+            self._refusal = f"the broker sent nonsense: {error!r}"
+            self._events.append(self._end)
+        self._dispatch()
 
-    def _take(self, packet: Packet) -> None:
-        match packet.kind:
-            case packets.PUBLISH:
-                message = packets.read_publish(packet)
-                self._listener.received(message.topic, message.payload)
-                if message.packet_id:
-                    self._write(packets.puback(message.packet_id))
-            case packets.PUBACK:
-                mid = packets.read_packet_id(packet)
-                self._flying.discard(mid)
-                self._listener.acknowledged(mid)
-            case packets.PINGRESP:
-                self._pinged = 0.0
-            case packets.SUBACK:
-                self._subscribed(packet)
-            case packets.CONNACK:
-                self._connected(packet)
-            case _:
-                raise MalformedPacket(f"a packet of type {packet.kind}")
+    def _flush(self) -> None:
+        """Write what paho has; what the kernel does not take waits until it does."""
+        self._flushing = False
+        stream = self._stream
+        if stream is None or stream.fileno() < 0:
+            return
+        self._client.loop_write()
+        stream.watch_writable(self._flush if self._client.want_write() else None)
+        self._dispatch()
 
-    def _connected(self, packet: Packet) -> None:
-        if len(packet.body) != 2:
-            raise MalformedPacket(f"CONNACK of {len(packet.body)} bytes")
-        code = packet.body[1]
-        if code:
-            self._end(f"refused: {packets.CONNECT_RETURNS.get(code, f'return code {code}')}")
+    def _dispatch(self) -> None:
+        while self._events:
+            self._events.popleft()()
+
+    # paho's callbacks: they note and return, because paho holds a lock around most of them.
+
+    def _on_register_write(self, *_: Any) -> None:
+        # One write for all that is published in this turn of the loop.
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _on_connect(
+        self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _: Any
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = f"refused: {reason}"  # the disconnect follows
         elif self._topics:
             self._greeting = self.subscribe(self._topics)
         else:
-            self._opened()
+            self._events.append(self._opened)
 
-    def _subscribed(self, packet: Packet) -> None:
-        mid = packets.read_packet_id(packet)
-        self._flying.discard(mid)
+    def _on_subscribe(
+        self, _client: Any, _data: Any, mid: int, reasons: list[ReasonCode], _: Any
+    ) -> None:
+        refused = [t for t, reason in zip(self._topics, reasons, strict=False) if reason.is_failure]
         if mid != self._greeting:
             return
-        answers = zip(self._topics, packet.body[2:], strict=False)
-        refused = [topic for topic, answer in answers if answer == packets.REFUSED]
         if refused:
-            self._end(f"refused: subscription to {', '.join(refused)}")
+            self._refusal = f"refused: subscription to {', '.join(refused)}"
+            self._events.append(self._end)
         else:
-            self._opened()
+            self._events.append(self._opened)
+
+    def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        payload = bytes(message.payload)
+        self._events.append(partial(self._listener.received, message.topic, payload))
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _: Any) -> None:
+        self._events.append(partial(self._listener.acknowledged, mid))
+
+    def _on_disconnect(
+        self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _: Any
+    ) -> None:
+        self._refusal = self._refusal or f"connection lost: {reason}"
+        self._events.append(self._end)
 
     def _opened(self) -> None:
         if not self._ready.done():
             self._ready.set_result(None)
             self._listener.opened()
 
-    def _end(self, why: str) -> None:
+    def _end(self) -> None:
         assert self._stream is not None
         self._stream.close()
-        self._stream = None
+        self._events.clear()
         if not self._ready.done():
-            self._ready.set_exception(SessionEnded(why))
+            self._ready.set_exception(SessionEnded(self._refusal))
         else:
-            self._listener.lost(why)
+            self._listener.lost(self._refusal)
+
+
+def packet_size(topic: str, payload: bytes) -> int:
+    """Bytes of the PUBLISH packet (MQTT 3.1.1, 3.3), fixed header included, at QoS 1."""
+    remaining = 2 + len(topic.encode()) + 2 + len(payload)
+    length = 1 + (remaining > 127) + (remaining > 16_383) + (remaining > 2_097_151)
+    return 1 + length + remaining
+
+
+def _client(endpoint: Endpoint, client_id: str, will: tuple[str, bytes] | None) -> _Paho:
+    client = _Paho(
+        CallbackAPIVersion.VERSION2,
+        client_id,
+        clean_session=True,
+        protocol=paho.MQTTv311,
+        reconnect_on_failure=False,
+    )
+    client.max_inflight_messages = 0  # no limit: the connection bounds what waits
+    if endpoint.username is not None:
+        client.username_pw_set(endpoint.username, endpoint.password)
+    if will is not None:
+        client.will_set(will[0], will[1], QOS, retain=True)
+    return client

@@ -50,40 +50,61 @@ async def _addresses(host: str, port: int) -> list[_Address]:
 
 
 class Stream:
-    """A connected socket, watched by the running loop."""
+    """A connected socket in the shape that paho expects, watched by the running loop.
+
+    paho reads a packet in three small pieces; here the kernel is asked once
+    per wake-up and the pieces are cut from what it gave.
+    """
 
     def __init__(self, sock: socket.socket, on_readable: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._fd = sock.fileno()
+        self._chunk = b""
+        self._at = 0
+        self._ended = False
         self._writer: Callable[[], None] | None = None
         self._loop.add_reader(self._fd, on_readable)
 
-    def read(self) -> bytes | None:
-        """What the kernel has, once; b"" at the end of the stream, None when there is nothing."""
-        try:
-            return self._sock.recv(READ_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
+    @property
+    def pending(self) -> bool:
+        """True while there is something to read: bytes, or the end."""
+        return self._at < len(self._chunk) or self._ended
 
-    def send(self, data: bytes | bytearray) -> int:
-        """Give bytes to the kernel; how many it took.  OSError when nobody is there."""
+    def fill(self) -> None:
+        """Take what the kernel has, once.  To be called when all earlier bytes were read."""
         try:
-            return self._sock.send(data)
+            self._chunk = self._sock.recv(READ_BYTES)
         except BlockingIOError:
-            return 0
+            return
+        except OSError:
+            self._chunk = b""
+        self._at = 0
+        self._ended = not self._chunk
 
     def watch_writable(self, callback: Callable[[], None] | None) -> None:
         """Call back when the kernel takes bytes again; None ends it."""
-        if callback == self._writer or self._fd < 0:
+        if callback is self._writer or self._fd < 0:
             return
         self._writer = callback
         if callback is None:
             self._loop.remove_writer(self._fd)
         else:
             self._loop.add_writer(self._fd, callback)
+
+    def recv(self, size: int) -> bytes:
+        """At most `size` bytes of what `fill` took; b"" at the end of the stream."""
+        if self._at == len(self._chunk):
+            if self._ended:
+                return b""
+            raise BlockingIOError
+        piece = self._chunk[self._at : self._at + size]
+        self._at += len(piece)
+        return piece
+
+    def send(self, data: bytes | bytearray) -> int:
+        """Give bytes to the kernel; how many it took."""
+        return self._sock.send(data)
 
     def close(self) -> None:
         """Stop watching and close, any number of times."""
@@ -92,4 +113,12 @@ class Stream:
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
         self._fd = -1
+        self._ended = True
         self._sock.close()
+
+    def fileno(self) -> int:
+        """The descriptor, or -1 once closed."""
+        return self._fd
+
+    def setblocking(self, flag: bool) -> None:
+        """Do nothing: the socket never blocks, whatever paho asks."""

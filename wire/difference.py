@@ -35,16 +35,15 @@ def check_of(codes: Codes) -> int:
 
 
 def encode_difference(old: Codes, new: Codes, mask: NDArray[np.bool_]) -> bytes:
-    """What takes `old` to `new`, coded or packed, whichever is shorter.
+    """What takes `old` to `new`: coded, or packed where a code moves by more than MOST.
 
     Codes outside `mask` must be the same in both.
     """
     assert np.array_equal(old.codes[~mask], new.codes[~mask]), "a masked code has changed"
     scales = _changed_scales(old.scales, new.scales)
     difference = new.codes[mask].astype(np.int64) - old.codes[mask]
-    if np.abs(difference).max(initial=0) > MOST:
-        return packed(scales, difference)
-    return min(packed(scales, difference), coded(scales, difference), key=len)
+    write = packed if np.abs(difference).max(initial=0) > MOST else coded
+    return write(scales, difference)
 
 
 def packed(scales: bytes, difference: NDArray[np.int64]) -> bytes:

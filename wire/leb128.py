@@ -12,6 +12,8 @@ BYTES = 5  # in a number at most: 35 bits; the difference of two int32 needs 33
 
 def leb128(values: NDArray[np.int64]) -> bytes:
     """The numbers (n,), none negative, one after the other."""
+    if values.max(initial=0) < 128:  # the usual case: each is its own byte
+        return values.astype(np.uint8).tobytes()
     shifts = np.arange(0, 7 * BYTES, 7)
     groups = values[:, None] >> shifts
     used = groups > 0
@@ -29,6 +31,8 @@ def numbers(data: bytes, at: int, n: int, where: str) -> tuple[NDArray[np.int64]
         CodecError: of `where`: the data ends before them, or one is too long.
     """
     octets = np.frombuffer(data[at : at + BYTES * n], np.uint8)
+    if octets.size >= n and octets[:n].max(initial=0) < 128:
+        return octets[:n].astype(np.int64), at + n
     ends = np.flatnonzero(octets < 128)[:n]
     if ends.size < n:
         raise CodecError(where, f"{ends.size} numbers", f"{n}")

@@ -93,3 +93,24 @@ def test_after_a_reconnect_nobody_is_there_until_the_next_hello():
     registry.hello("a", hello(1), 2.0, ())
     registry.hello("a", hello(1), 3.0, ())
     assert registry.online == 1
+
+
+def test_devices_go_with_their_gateway_and_come_back_by_their_hello():
+    registry = Registry(9)
+    for device, gateway in (("a", "north"), ("b", "north"), ("c", "south"), ("d", "")):
+        hello = Hello(1, 1, 1024, 5, "esp32", gateway=gateway)
+        assert registry.hello(device, hello, 0.0, ())
+    assert registry.gateway("north", Presence(3, Status.LOST), 1.0) == ["a", "b"]
+    assert registry.ids() == ["c", "d"]
+    assert registry.awake == 4, "they may come back"
+    assert registry.hello("a", Hello(2, 1, 1024, 5, "esp32", gateway="north"), 2.0, ())
+    assert registry.gateway("north", Presence(2, Status.LOST), 3.0) == [], "an older session's will"
+    assert registry.ids() == ["a", "c", "d"]
+    assert registry.gateway("north", Presence(4, Status.ONLINE), 4.0) == ["a"], "a new session"
+    assert registry.online == 2
+
+
+def test_a_gateway_that_no_hello_has_named_is_nobody():
+    registry = Registry(9)
+    assert registry.gateway("stranger", Presence(1, Status.LOST), 0.0) == []
+    assert not registry._gateways

@@ -1,13 +1,15 @@
 """A fleet on two nodes of a Ray cluster, both on this machine, is the fleet of one process."""
 
 import asyncio
+import sys
 import threading
 import warnings
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from device_sim.cluster import _shares, run_on_ray
+from device_sim.cluster import NoRayError, _shares, run_on_ray
 from device_sim.settings import FleetSettings
 from device_sim.shard import Shard
 from device_sim.trainers import fastest_trainer
@@ -72,3 +74,22 @@ def test_shares_are_equal_but_for_one():
     devices = {str(i): None for i in range(7)}
     shares = _shares(devices, 3)
     assert [list(share) for share in shares] == [["0", "1", "2"], ["3", "4"], ["5", "6"]]
+
+
+def test_without_ray_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(NoRayError, match=r"pip install .microfed\[ray\]"):
+        run_on_ray(
+            broker=None,
+            fleet="f",
+            devices={},
+            settings=FleetSettings(),
+            seed=1,
+            wire=None,
+            trainer=None,
+        )
+
+
+def test_a_cluster_has_no_broker_in_memory():
+    with pytest.raises(ValidationError, match='transport "mqtt" or "gateway"'):
+        FleetSettings(engine="ray", transport="memory")

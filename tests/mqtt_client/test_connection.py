@@ -6,7 +6,7 @@ import pytest
 
 from mqtt_client.connection import Connection
 from mqtt_client.endpoint import Endpoint, OutboxFull, PacketTooLarge
-from mqtt_client.packets import publish_size
+from mqtt_client.session import packet_size
 from mqtt_client.traffic import Traffic
 
 
@@ -217,7 +217,7 @@ def test_a_message_that_the_broker_would_choke_on_is_refused_before_it_is_sent(m
     async def run():
         client = Connection(mosquitto.endpoint, unique, on_message=ignore, max_packet=100)
         await client.connect(5)
-        room = 100 - publish_size("t", b"")
+        room = 100 - packet_size("t", b"")
         client.publish("t", bytes(room))
         with pytest.raises(PacketTooLarge) as caught:
             client.publish("t", bytes(room + 1))
@@ -235,7 +235,7 @@ def test_a_message_that_the_broker_would_choke_on_is_refused_before_it_is_sent(m
 )
 def test_the_size_of_a_packet_counts_its_header(payload, size):
     # 1 type + 1..4 length + 2 + 1 topic + 2 packet id + payload (MQTT 3.1.1, 2.2.3 and 3.3)
-    assert publish_size("t", bytes(payload)) == size
+    assert packet_size("t", bytes(payload)) == size
 
 
 @pytest.mark.parametrize("topic", ["", "a/+", "a/#"])

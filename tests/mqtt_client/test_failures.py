@@ -94,7 +94,7 @@ def test_a_name_that_nobody_has():
     [
         (REFUSED, "refused: Not authorized"),
         (b"\x20\x02\x00\x04", "refused: Bad user name or password"),
-        (b"\x20\x02\x00\x01", "refused: Unacceptable protocol version"),
+        (b"\x20\x02\x00\x01", "connection lost"),
         (b"", "connection lost"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "connection lost"),
     ],

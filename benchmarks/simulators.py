@@ -14,10 +14,10 @@ from pathlib import Path
 from benchmarks.bars import Row
 from cli.output import Output
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "peers"
 PYTHON = HERE.parents[1] / ".venv-peers" / "bin" / "python"
 PEERS = ("bare_numpy", "fedjax_peer", "pfl_peer", "flower_peer")
-PATIENCE = 900.0  # seconds
+PATIENCE = 600.0  # seconds
 
 
 def measure(clients: int, cohort: int, rounds: int, out: Output) -> list[Row]:
