@@ -36,6 +36,7 @@ class Said(NamedTuple):
     nonce: bytes
     codec: str
     data: bytes
+    before: F16  # what was kept when it was made: so it can be made again, after a loss of power
 
 
 def owed(delta: F32, kept: Kept | None, base: bytes) -> F32:
@@ -43,6 +44,14 @@ def owed(delta: F32, kept: Kept | None, base: bytes) -> F32:
     if kept is None or kept.base != base:
         return delta
     return delta + kept.values.astype(np.float32)
+
+
+def kept_for(kept: Kept | None, said: tuple[Said, ...], number: int, nonce: bytes) -> Kept | None:
+    """What was kept before the update of that name was made, if it was made already."""
+    for one in said:
+        if (one.round, one.nonce) == (number, nonce) and kept is not None:
+            return kept._replace(values=one.before)
+    return kept
 
 
 def left_out(owing: F32, said: F32) -> F16:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from device_sim.events import Judged, Leave, Trained, Unanswered, Update
-from device_sim.feedback import Said, fold_back
+from device_sim.feedback import Said, fold_back, kept_for
 from device_sim.state import (
     MAX_UNSETTLED,
     RESUME_WAIT,
@@ -61,9 +63,16 @@ def _keep(turn: Turn, offer: Offer, update: Update) -> None:
     kept, before = update.kept, turn.device.kept
     if kept is None:
         return
+    name = offer.round, offer.nonce
     same = before is not None and before.base == kept.base
-    said = Said(offer.round, offer.nonce, offer.codec, update.data)
-    turn.change(kept=kept, said=(*turn.device.said, said) if same else (said,))
+    others = tuple(s for s in turn.device.said if same and (s.round, s.nonce) != name)
+    origin = kept_for(before, turn.device.said, *name) if same else None
+    values = origin.values if origin else np.zeros_like(kept.values)
+    said = Said(*name, offer.codec, update.data, values)
+    turn.change(kept=kept, said=(*others, said))
+    while len(turn.device.said) > MAX_UNSETTLED + 1:
+        oldest = turn.device.said[0]
+        _settled(turn, oldest.round, oldest.nonce, accepted=False)
 
 
 def _settled(turn: Turn, number: int, nonce: bytes, *, accepted: bool) -> None:
@@ -112,6 +121,8 @@ def take_verdict(turn: Turn, verdict: Verdict) -> None:
     elif any(name == (offer.round, offer.nonce) for offer in turn.device.unsettled):
         left = tuple(o for o in turn.device.unsettled if name != (o.round, o.nonce))
         turn.change(unsettled=left)
+    elif any(name == (said.round, said.nonce) for said in turn.device.said):
+        pass  # of before a loss of power
     else:
         turn.refuse("verdict: nothing to judge")
         return

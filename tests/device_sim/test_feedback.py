@@ -7,6 +7,8 @@ import pytest
 
 from device_sim.events import Lost, Train, Trained, Unanswered, Update
 from device_sim.feedback import Kept, Said, fold_back, left_out, owed
+from device_sim.state import Device
+from device_sim.vault import Vault
 from tests.device_sim.conftest import sent
 from wire.codec import CODECS
 from wire.messages import Reason, Verdict
@@ -42,7 +44,7 @@ def test_what_was_not_accepted_is_owed_again(rng):
     owing = delta(rng)
     data, said = say(owing, "microfed")
     kept = Kept(BASE, BOUNDS, left_out(owing, said))
-    again = fold_back(kept, Said(1, b"n", "microfed", data))
+    again = fold_back(kept, Said(1, b"n", "microfed", data, np.zeros(500, np.float16)))
     np.testing.assert_allclose(again.values, owing, rtol=2e-3, atol=1e-4)
 
 
@@ -122,3 +124,40 @@ def test_what_nobody_answered_is_owed_again(trained):
         make(number)
     assert device.did(Unanswered)
     assert len(device.device.said) == len(device.device.unsettled) + 1
+
+
+def test_a_vault_gives_back_what_was_kept_and_said(tmp_path, trained):
+    device, _, make = trained
+    make(1)
+    make(2)
+    Vault(tmp_path / "new").save("dev-1", device.device.kept, device.device.said)
+    kept, said = Vault(tmp_path / "new").load("dev-1")
+    assert (kept.base, kept.bounds) == (BASE, BOUNDS)
+    np.testing.assert_array_equal(kept.values, device.device.kept.values)
+    assert [s[:4] for s in said] == [s[:4] for s in device.device.said]
+    for one, other in zip(said, device.device.said, strict=True):
+        np.testing.assert_array_equal(one.before, other.before)
+    assert Vault(tmp_path / "new").load("dev-2") == (None, ())
+
+
+def test_an_update_that_is_made_again_after_a_loss_of_power_begins_where_it_began(trained, world):
+    device, _, make = trained
+    offer, _ = make(1)
+    device.hear(Verdict(1, offer.nonce, Reason.ACCEPTED))
+    before = device.device.kept.values
+    make(2)
+    memory = {"kept": device.device.kept, "said": device.device.said}
+    device.device = Device(device.device.traits, model=device.device.model, **memory)
+    device.connect()
+    device.hear(world.announce(2), world.task(2, codec="microfed"))
+    np.testing.assert_array_equal(device.did(Train)[-1].kept.values, before)
+
+
+def test_a_verdict_on_an_update_of_before_a_loss_of_power_is_heard(trained):
+    device, _, make = trained
+    offer, left = make(1)
+    device.device = Device(device.device.traits, kept=device.device.kept, said=device.device.said)
+    device.connect()
+    device.hear(Verdict(1, offer.nonce, Reason.ACCEPTED))
+    assert device.device.said == ()
+    np.testing.assert_array_equal(device.device.kept.values, left)
