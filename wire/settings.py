@@ -34,8 +34,8 @@ class WireSettings(BaseModel):
         0,
         ge=0,
         le=MAX_OBJECT,
-        description="bytes of an update, for the codec microfed (0: one for each hundred "
-        "parameters, at least 16)",
+        description="bytes of an update, for the codec microfed (0: one for each 32 "
+        "parameters, at least 32: 128 times fewer than float32)",
     )
     block: int = Field(
         1024,

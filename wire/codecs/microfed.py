@@ -17,8 +17,8 @@ from wire.errors import CodecError
 
 I32 = NDArray[np.int32]
 
-SHARE = 100  # without a budget: bytes for each so many values,
-LEAST = 16  # and at least these
+SHARE = 32  # without a budget: bytes for each so many values,
+LEAST = 32  # and at least these
 MOST = 1 << 30  # magnitude of a difference of codes
 
 
@@ -68,7 +68,7 @@ def read_differences(data: bytes, n: int) -> I32:
 
 
 def default_budget(n: int) -> int:
-    """Bytes for an update of n values: about 400 times fewer than float32 takes."""
+    """Bytes for an update of n values: 128 times fewer than float32 takes."""
     return max(LEAST, -(-n // SHARE))
 
 

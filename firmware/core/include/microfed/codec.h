@@ -4,7 +4,7 @@
  * wire/coder.py are the same in Python.  Integers only, but for the two conversions between
  * values and levels, which are one float division and one float product each: every machine
  * writes the same bytes.  Nothing here allocates, and nothing is kept between calls; a call
- * takes about half a kilobyte of stack.
+ * takes less than a kilobyte of stack.
  *
  * `bounds` cuts the values into `runs` tensors: run t is [bounds[t], bounds[t + 1]), and
  * bounds[0] is 0.  Both sides know it from the base file. */
