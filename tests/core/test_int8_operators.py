@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from core.int8 import Int8Model, paths
 from tests.core.oracle_models import Step, activation, constant, make_file
 
 
@@ -91,6 +92,18 @@ def test_a_softmax_gives_the_oracles_bytes(columns, scale, beta, same_as_oracle)
         activation((1, 3, columns), scale=1 / 256, zero=-128),
     ]
     same_as_oracle(make_file(tensors, [Step("SOFTMAX", [0], 1, {"beta": beta})]))
+
+
+@pytest.mark.parametrize("columns", [512, 1000, 4096])
+def test_a_softmax_over_more_equal_codes_than_an_output_can_tell_apart_gives_zeros(columns):
+    """The oracle stops the process here: its division ends at 31 bits."""
+    tensors = [
+        activation((1, columns), scale=0.1, zero=5),
+        activation((1, columns), scale=1 / 256, zero=-128),
+    ]
+    file = make_file(tensors, [Step("SOFTMAX", [0], 1, {"beta": 1.0})])
+    for path in paths():
+        assert (Int8Model(file, path).run(np.zeros((1, columns), np.int8)) == -128).all()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path as File
 import numpy as np
 import pytest
 
-from core.int8 import Int8Model, aligned, make_plan
+from core.int8 import Int8Model, aligned, make_plan, paths
 from core.int8_lower import lower
-from core.int8_structs import KINDS, Plan
+from core.int8_structs import DERIVED, KINDS, Plan
 from core.library import library
 from tests.core.oracle_models import Step, activation, constant, make_file
 from tflite_models.errors import ModelError, UnsupportedModel
@@ -146,12 +146,18 @@ def run_if_accepted(plan: Plan) -> int:
     """1 if the plan was refused; else run it."""
     if check(plan):
         return 1
-    x, y = np.zeros(plan.input_size, np.uint8), np.zeros(plan.output_size, np.uint8)
-    arena = aligned(plan.arena_size)
-    run = library().mf_int8_run
-    run.argtypes = (*(ctypes.c_void_p,) * 3, ctypes.c_uint32, ctypes.c_void_p)
-    run(ctypes.byref(plan), x.ctypes.data, y.ctypes.data, 1, arena.ctypes.data)
+    run(plan)
     return 0
+
+
+def run(plan: Plan) -> bytes:
+    """The output for an input of ones."""
+    x, y = np.ones(plan.input_size, np.uint8), np.zeros(plan.output_size, np.uint8)
+    arena = aligned(plan.arena_size + plan.scratch_size)
+    call = library().mf_int8_run
+    call.argtypes = (*(ctypes.c_void_p,) * 3, ctypes.c_uint32, ctypes.c_void_p)
+    call(ctypes.byref(plan), x.ctypes.data, y.ctypes.data, 1, arena.ctypes.data)
+    return y.tobytes()
 
 
 @pytest.mark.parametrize("name", ["conv", "depthwise", "dense"])
@@ -172,3 +178,44 @@ def test_a_damaged_file_is_refused_or_runs(name):
             x = np.zeros((1, *model.input.shape[1:]), model.input.dtype)
             assert model.run(x).shape[1:] == model.output.shape[1:]
     assert 0 < refused < 400
+
+
+@pytest.mark.parametrize("dilation", [4096, 8192, 16384])
+def test_a_small_file_cannot_ask_for_an_image_of_gigabytes(dilation):
+    """A window that reaches far beyond its input: every path runs it in next to no memory."""
+    tensors = [
+        activation((1, 4, 4, 8)),
+        constant(np.ones((8, 3, 3, 8), np.int8)),
+        activation((1, 4, 4, 8)),
+    ]
+    options = {"padding": 0, "strideW": 1, "strideH": 1}
+    far = {"dilationWFactor": dilation, "dilationHFactor": dilation}
+    file = make_file(tensors, [Step("CONV_2D", [0, 1, -1], 2, options | far)])
+    for path in paths():
+        model = Int8Model(file, path)
+        assert model._plan.scratch_size < 10_000
+        # of each window only the middle lies on the input
+        assert (model.run(np.ones((1, 4, 4, 8), np.int8)) == 8).all()
+
+
+@pytest.mark.parametrize("path", paths())
+def test_weights_behind_the_model_run_as_those_in_it(plan, path):
+    """The check allows weights in any memory; packing knows those in the model alone."""
+    plan, kept = plan
+    before = run(plan)
+    step = next(s for s in plan.steps[: plan.step_count] if s.weights.memory)
+    moved = aligned(plan.derived_size + plan.model_size - step.weights.offset)
+    ctypes.memmove(moved.ctypes.data, plan.derived, plan.derived_size)
+    ctypes.memmove(
+        moved.ctypes.data + plan.derived_size,
+        plan.model + step.weights.offset,
+        moved.size - plan.derived_size,
+    )
+    step.weights.memory, step.weights.offset = DERIVED, plan.derived_size
+    plan.derived, plan.derived_size, plan.path = moved.ctypes.data, moved.size, path
+    assert check(plan) == OK
+    packed = aligned(library().mf_int8_packed_size(ctypes.byref(plan)))
+    if packed.size:
+        assert library().mf_int8_pack(ctypes.byref(plan), ctypes.c_void_p(packed.ctypes.data)) == OK
+    assert run(plan) == before
+    assert kept

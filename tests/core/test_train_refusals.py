@@ -118,6 +118,28 @@ def test_a_model_with(what):
     assert refused.value.status == Status.BAD_MODEL
 
 
+@pytest.mark.parametrize("path", paths())
+def test_padding_that_would_take_more_memory_than_numbers_can_say_is_refused(path):
+    """Few outputs far apart: a padded copy of the input would have 2^58 values."""
+    shapes = [Shape(1, 1, 1024), Shape(4096, 4096, 1)]
+    far = Step(Kind.CONV, (0, 0), 1, 0, -1, Window(1, 1, 4096, 4096, 1, 1, 0, 0))
+    made = Model([Tensor(shape, *FREE) for shape in shapes], [far], 1024, (0, 1))
+    with pytest.raises(CoreError) as refused:
+        plan(made, path, tile=64)
+    assert refused.value.status == Status.BAD_MODEL
+
+
+@pytest.mark.parametrize("path", paths())
+@pytest.mark.parametrize("place", range(3))
+def test_a_logit_that_is_no_number_makes_the_loss_none(path, place):
+    tensors = [Tensor(Shape(1, 1, n), *FREE) for n in (1, 3)]
+    made = Model(tensors, [Step(Kind.DENSE, (0, 0), 1, 0, -1)], 3, (0, 1))
+    weights = np.ones(3, np.float32)
+    weights[place] = math.nan
+    loss, _ = plan(made, path).gradient(np.ones((1, 1), np.float32), np.ones(1, np.int32), weights)
+    assert math.isnan(loss)
+
+
 @pytest.mark.parametrize(
     "change", [put("step", 0, kind=99), put("step", 0, window__dilation_height=2)]
 )

@@ -70,6 +70,12 @@ static int32_t leading_zeros(uint32_t x) {
     return zeros;
 }
 
+/* x / 2^bits for x ≥ 0, half up; gemmlowp's division knows at most 31 bits, and with 32 or more,
+ * as of a row with the weight of 512 equal codes, less than a half is left. */
+static int32_t divide_by_any_power(int32_t x, int32_t bits) {
+    return bits > 31 ? 0 : mf_divide_by_power(x, bits);
+}
+
 /* e^(−(most − code)·scale) in Q0. */
 static int32_t exponential(const mf_int8_softmax_rows *p, int32_t difference) {
     int32_t x = mf_shift_left(difference, p->scale.shift);
@@ -98,7 +104,7 @@ void mf_int8_softmax(const mf_int8_softmax_rows *p, const int8_t *input, int8_t 
             output[c] = INT8_MIN;
             if (input[c] - most >= p->least) {
                 int32_t share = mf_high_product(reciprocal, exponential(p, input[c] - most));
-                share = mf_divide_by_power(share, integer_bits + 31 - 8) + INT8_MIN;
+                share = divide_by_any_power(share, integer_bits + 31 - 8) + INT8_MIN;
                 output[c] = (int8_t)(share > INT8_MAX ? INT8_MAX : share);
             }
         }

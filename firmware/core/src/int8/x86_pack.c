@@ -5,6 +5,11 @@
 
 #if defined(__x86_64__)
 
+/* Sizes are of 32 bits, and a file of a kilobyte can ask for an image of gigabytes: layers and
+ * plans beyond these run on the portable kernels, which need no memory. */
+#define MOST_NUMBERS (1 << 24) /* of a layer's image, and of its weights */
+#define MOST_BYTES   (UINT64_C(1) << 30)
+
 /* A filter as so many lines, each of `length` numbers that are neighbours in the image, in so
  * many words. */
 typedef struct {
@@ -58,6 +63,26 @@ static int bounded(const mf_int8_conv *p, const mf_int8_filter *filter, int32_t 
     return (most * filter->multipliers[scale] >> 31) + 1 + half <= INT32_MAX;
 }
 
+/* Length of the image along one axis: the input and all that windows reach. */
+static int64_t reach(int32_t input, int32_t pad, int32_t outputs, int32_t stride, int32_t kernel,
+                     int32_t dilation) {
+    const int64_t padded = (int64_t)pad + input;
+    const int64_t windows = (int64_t)(outputs - 1) * stride + (int64_t)(kernel - 1) * dilation + 1;
+    return padded > windows ? padded : windows;
+}
+
+static int64_t image_height(const mf_int8_conv *p) {
+    const mf_window *w = &p->window;
+    return reach(p->input.height, w->pad_top, p->output.height, w->stride_height, w->kernel_height,
+                 w->dilation_height);
+}
+
+static int64_t image_width(const mf_int8_conv *p) {
+    const mf_window *w = &p->window;
+    return reach(p->input.width, w->pad_left, p->output.width, w->stride_width, w->kernel_width,
+                 w->dilation_width);
+}
+
 static int packable(const mf_int8_plan *plan, const mf_int8_step *s) {
     const int depthwise = s->kind == MF_INT8_DEPTHWISE_CONV_2D;
     if (!depthwise && s->kind != MF_INT8_CONV_2D && s->kind != MF_INT8_FULLY_CONNECTED) {
@@ -68,7 +93,15 @@ static int packable(const mf_int8_plan *plan, const mf_int8_step *s) {
     if (p.depth != (depthwise ? 1 : p.input.channels)) {
         return 0; /* groups, or several outputs of a channel */
     }
+    if (s->weights.memory != MF_INT8_MODEL ||
+        (s->bias.memory != MF_INT8_NOWHERE && s->bias.memory != MF_INT8_MODEL)) {
+        return 0; /* what a step computes cannot be reordered before */
+    }
     int32_t taps = p.window.kernel_height * p.window.kernel_width * p.depth;
+    if (image_height(&p) * image_width(&p) > MOST_NUMBERS / p.input.channels ||
+        taps > MOST_NUMBERS / p.output.channels) {
+        return 0;
+    }
     int32_t from = depthwise ? 1 : taps, apart = depthwise ? p.output.channels : 1;
     for (int32_t c = 0; c < p.output.channels; c++) {
         if (!bounded(&p, &filter, c, filter.weights + c * from, taps, apart)) {
@@ -76,13 +109,6 @@ static int packable(const mf_int8_plan *plan, const mf_int8_step *s) {
         }
     }
     return 1;
-}
-
-/* Length of the image along one axis: the input and all that windows reach. */
-static uint32_t reach(int32_t input, int32_t pad, int32_t outputs, int32_t stride, int32_t kernel,
-                      int32_t dilation) {
-    int32_t windows = (outputs - 1) * stride + (kernel - 1) * dilation + 1;
-    return (uint32_t)(pad + input > windows ? pad + input : windows);
 }
 
 /* The longest lines that a CONV_2D filter falls into. */
@@ -114,10 +140,8 @@ static int32_t line_start(const mf_int8_conv *p, const mf_x86_layer *layer, cons
 static mf_x86_layer lay_out(const mf_int8_step *s, const mf_int8_conv *p, mf_x86_shape shape) {
     const mf_window *w = &p->window;
     mf_x86_layer layer = {0};
-    layer.image_height = reach(p->input.height, w->pad_top, p->output.height, w->stride_height,
-                               w->kernel_height, w->dilation_height);
-    layer.image_width = reach(p->input.width, w->pad_left, p->output.width, w->stride_width,
-                              w->kernel_width, w->dilation_width);
+    layer.image_height = (uint32_t)image_height(p);
+    layer.image_width = (uint32_t)image_width(p);
     int32_t channels = p->output.channels, block = shape.lanes;
     if (s->kind == MF_INT8_DEPTHWISE_CONV_2D) {
         int32_t taps = w->kernel_height * w->kernel_width;
@@ -248,7 +272,7 @@ uint64_t mf_int8_packed_size(const mf_int8_plan *plan) {
             bytes += lay_out(s, &p, shape_of(plan->path)).bytes;
         }
     }
-    return plan->path == MF_INT8_PORTABLE ? 0 : bytes;
+    return plan->path == MF_INT8_PORTABLE || bytes > MOST_BYTES ? 0 : bytes;
 }
 
 mf_status mf_int8_pack(mf_int8_plan *plan, void *memory) {

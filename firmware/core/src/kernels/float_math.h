@@ -33,11 +33,14 @@ static inline float mf_exp(float x) {
     return e * power;
 }
 
-/* log x for a normal x > 0, within 3 ulp.
+/* log x for a normal x > 0, within 3 ulp; not a number stays so.
  *
  * x = 2^n · m with m in [√½, √2); log m = 2 artanh s with s = (m − 1) / (m + 1), by its
  * series up to s^9, whose rest is below 3e-9 there. */
 static inline float mf_log(float x) {
+    if (x != x) {
+        return x;
+    }
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const uint32_t above = bits - 0x3f3504f3u; /* √½ */

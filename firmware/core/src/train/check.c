@@ -6,7 +6,7 @@
 enum {
     MOST_COUNT = 1 << 12,    /* tensors and steps */
     MOST_LENGTH = 1 << 24,   /* along an axis */
-    MOST_ELEMENTS = 1 << 27, /* of a tensor, or of the parameters */
+    MOST_ELEMENTS = 1 << 27, /* of a tensor, padded or not, or of the parameters */
 };
 
 static bool within(int32_t value, int32_t low, int32_t high) {
@@ -64,12 +64,23 @@ static bool good_axis(int32_t in, int32_t out, int32_t taps, int32_t stride, int
     return !pool || (pad < taps && last < in); /* a pool's window must see something */
 }
 
+/* Length of an axis with the padding before and behind. */
+static int64_t padded(int32_t in, int32_t out, int32_t taps, int32_t stride, int32_t pad) {
+    const int64_t seen = (int64_t)(out - 1) * stride + taps, whole = (int64_t)pad + in;
+    return seen > whole ? seen : whole;
+}
+
 static mf_status check_window(const mf_train_step *step, mf_shape in, mf_shape out) {
     const mf_window w = step->window;
     const bool pool = step->kind == MF_AVERAGE_POOL || step->kind == MF_MAX_POOL;
     if (!good_axis(in.height, out.height, w.kernel_height, w.stride_height, w.pad_top, pool) ||
         !good_axis(in.width, out.width, w.kernel_width, w.stride_width, w.pad_left, pool)) {
         return MF_BAD_MODEL;
+    }
+    const int64_t rows = padded(in.height, out.height, w.kernel_height, w.stride_height, w.pad_top);
+    const int64_t columns = padded(in.width, out.width, w.kernel_width, w.stride_width, w.pad_left);
+    if (!pool && rows * columns > MOST_ELEMENTS / in.channels) {
+        return MF_BAD_MODEL; /* the gradient by the weights pads a copy of the input */
     }
     return w.dilation_height == 1 && w.dilation_width == 1 ? MF_OK : MF_UNSUPPORTED;
 }

@@ -1,4 +1,4 @@
-"""Training under the address and undefined-behaviour sanitizers."""
+"""The core under the address and undefined-behaviour sanitizers."""
 
 import os
 import subprocess
@@ -9,7 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "build" / "checked" / "libmicrofed.so"
-TESTS = ("test_train_refusals.py", "test_train_epochs.py", "test_train_choices.py")
+TESTS = (
+    "test_train_refusals.py",
+    "test_train_epochs.py",
+    "test_train_choices.py",
+    "test_int8_refusals.py",
+)
 
 
 def runtime():
@@ -24,7 +29,7 @@ def runtime():
 
 @pytest.mark.slow
 def test_models_good_and_hostile_touch_no_memory_but_their_own():
-    """The tests of training pass in a process that ends at the first bad access or overflow."""
+    """Their tests pass in a process that ends at the first bad access or overflow."""
     environment = os.environ | {
         "LD_PRELOAD": runtime(),
         "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
