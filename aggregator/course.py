@@ -84,6 +84,7 @@ class Course:
         self._store = store = run.store
         self._rule = rule_of(settings)
         self.codec = CODECS[plan.wire.codec]
+        self._budget = plan.wire.budget_bytes
         self._muster = Muster(plan.wanted, settings.deadline, begun=loaded.number > 0, now=now)
         self.model = loaded.model
         self.accuracy = store.accuracies()[loaded.model.version]
@@ -193,6 +194,7 @@ class Course:
             deadline=seconds,
             objects=objects,
             check=terms.check,
+            budget=self._budget,
         )
 
     def _open(

@@ -155,7 +155,9 @@ class Versions:
         if found is None:
             old, new = self._get(source), self._get(target)
             data = encode_difference(
-                Codes(old.codes, old.scales), Codes(new.codes, new.scales), self.layout.mask
+                Codes(old.codes, old.scales),
+                Codes(new.codes, new.scales),
+                self.layout.mask,
             )
             found = manifest_of(Kind.DIFFERENCE, data, source, target), data
             self._coded[source, target] = found

@@ -34,7 +34,9 @@ async def _live(experiment: Experiment, shares: Shares, run: Path, out: Output) 
     everybody = range(len(shares.devices))
     with telling(experiment, out) as tell:
         serving = asyncio.create_task(aggregation(experiment, shares, broker, run, tell))
-        fleet = asyncio.create_task(simulation(experiment, shares, broker, everybody))
+        fleet = asyncio.create_task(
+            simulation(experiment, shares, broker, everybody, run / "devices")
+        )
         try:
             await asyncio.wait({serving, fleet}, return_when=asyncio.FIRST_COMPLETED)
             if fleet.done():

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write what every device counted, as JSON.",
 )
+@click.option(
+    "--keep",
+    "vault",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where devices keep what they must not forget when they are killed.",
+)
 @reports_errors
 def command(
     config: Path,
@@ -43,6 +49,7 @@ def command(
     first: int,
     count: int,
     tally_path: Path | None,
+    vault: Path | None,
     out: Output,
 ) -> None:
     """Run simulated devices of CONFIG against the broker that its aggregator is on."""
@@ -70,7 +77,7 @@ def command(
 
         tally = run_on_ray(**_fleet(experiment, shares, devices), broker=endpoint)
     else:
-        tally = asyncio.run(simulation(experiment, shares, endpoint, devices))
+        tally = asyncio.run(simulation(experiment, shares, endpoint, devices, vault))
     if tally_path is not None:
         tally.write(tally_path)
     out.line(
@@ -93,14 +100,20 @@ def processes_of(experiment: Experiment) -> int:
 
 
 def simulation(
-    experiment: Experiment, shares: Shares, broker: Broker, which: range
+    experiment: Experiment,
+    shares: Shares,
+    broker: Broker,
+    which: range,
+    vault: Path | None,
 ) -> Coroutine[Any, Any, FleetTally]:
     """Some devices of an experiment, as `device_sim.fleet` has them."""
     from device_sim.fleet import run_fleet
 
     alone = experiment.fleet.transport == "memory"
     threads = max(1, (os.cpu_count() or 1) // (1 if alone else processes_of(experiment)))
-    return run_fleet(**_fleet(experiment, shares, which), broker=broker, threads=threads)
+    return run_fleet(
+        **_fleet(experiment, shares, which), broker=broker, threads=threads, vault=vault
+    )
 
 
 def _fleet(experiment: Experiment, shares: Shares, which: range) -> dict[str, Any]:

@@ -115,8 +115,9 @@ def teach(experiment: Experiment, count: int, run: Path, out: Output) -> float:
         for first in range(0, count, share):
             which = ["--first", str(first), "--count", str(share)]
             tally = ["--out", str(run / f"fleet-{first}.json")]
+            keep = ["--keep", str(run / "devices")]
             log = run / f"devices-{first}.log"
-            fleets.append(parts.start("devices", ["devices", *common, *which, *tally], log))
+            fleets.append(parts.start("devices", ["devices", *common, *which, *tally, *keep], log))
         _wait(aggregator, fleets, broker)
     return time.monotonic() - started
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from device_sim.events import Train
+from device_sim.feedback import kept_for
 from device_sim.models import DamagedError, Model, UntrainableError
 from device_sim.state import MAX_FAILURES, WINDOW, Device, Pull, Retry, Stage
 from device_sim.turn import Turn
@@ -18,7 +19,8 @@ def proceed(turn: Turn) -> None:
     if device.model and _is_what(task, device.model):
         turn.change_job(stage=Stage.TRAINING)
         turn.change(pull=None)
-        turn.do(Train(task, device.model))
+        kept = kept_for(device.kept, device.said, task.round, turn.job.nonce)
+        turn.do(Train(task, device.model, kept))
         return
     manifest = _next_object(device)
     if manifest is None:

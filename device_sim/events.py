@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from device_sim.feedback import Kept
 from device_sim.models import Model
 from wire.messages import Message, Reason, Task
 
@@ -44,6 +45,7 @@ class Update:
     samples: int
     loss_before: float
     loss_after: float
+    kept: Kept | None = None  # what updates have left out, once this one is accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Train:
 
     task: Task
     model: Model
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from device_sim.ground import Ground, Happening
@@ -20,6 +21,7 @@ from device_sim.settings import FleetSettings
 from device_sim.shard import Shard
 from device_sim.state import Traits
 from device_sim.tally import FleetTally
+from device_sim.vault import Vault
 from device_sim.workshop import Workshop
 from mqtt_client.client import Broker
 from tflite_models.boards import board_named
@@ -48,6 +50,7 @@ async def run_fleet(
     wire: WireSettings,
     trainer: TrainerOf,
     threads: int = 1,
+    vault: Path | None = None,
     on_event: Callable[[Happening], None] = lambda _: None,
 ) -> FleetTally:
     """Run the devices until the aggregator says that the run is over, and return their counts.
@@ -63,6 +66,7 @@ async def run_fleet(
         wire: how objects are cut.
         trainer: makes what trains a network; called once for each base file.
         threads: that train.
+        vault: a folder where devices keep what must outlive this process; None: nowhere.
         on_event: told what happens, on the loop; return quickly.
 
     Raises:
@@ -70,7 +74,8 @@ async def run_fleet(
     """
     gc.set_threshold(COLLECT_AFTER)
     workshop = Workshop(threads)
-    ground = Ground(broker, Topics(fleet), workshop, on_event, asyncio.Event())
+    kept = None if vault is None else Vault(vault)
+    ground = Ground(broker, Topics(fleet), workshop, on_event, kept, asyncio.Event())
     flash = min(board_named(settings.board).flash, MAX_OBJECT)
     models = Models(trainer, flash)
     own = settings.transport == "mqtt"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from device_sim.vault import Vault
 from device_sim.workshop import Workshop
 from mqtt_client.client import Broker
 from wire.topics import Topics
@@ -31,4 +32,5 @@ class Ground:
     topics: Topics
     workshop: Workshop
     on_event: Callable[[Happening], None]
+    vault: Vault | None  # None: what devices keep ends with the process
     reached: asyncio.Event  # the broker has taken somebody: who is refused tries again

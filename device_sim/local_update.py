@@ -5,14 +5,19 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from device_sim.events import Update
+from device_sim.feedback import Kept, left_out, owed
 from device_sim.models import Model
 from device_sim.shard import Shard
 from wire.codec import CODECS
 from wire.messages import Task
 
 
-def local_update(model: Model, shard: Shard, task: Task, device: str) -> Update:
+def local_update(
+    model: Model, shard: Shard, task: Task, device: str, kept: Kept | None = None
+) -> Update:
     """Train as the task says and code what changed; the same arguments give the same bytes.
+
+    `kept`: what earlier updates left out, which a codec with feedback makes up for.
 
     Raises what the trainer raises: DivergedError, or ValueError for samples
     that do not fit the model.
@@ -21,8 +26,13 @@ def local_update(model: Model, shard: Shard, task: Task, device: str) -> Update:
     seed = training_seed(device, task.seed)
     trained = base.trainer.train(before, shard.x, shard.y, task.recipe, seed)
     delta = (trained.weights - before)[base.layout.mask]
-    data = CODECS[task.codec].encode(delta, base.bounds)
-    return Update(data, trained.samples, trained.loss_before, trained.loss_after)
+    codec = CODECS[task.codec]
+    owing = owed(delta, kept, base.digest) if codec.feedback else delta
+    data = codec.encode(owing, base.bounds, task.budget, seed)
+    if codec.feedback:
+        said = codec.decode(data, owing.size, base.bounds)
+        kept = Kept(base.digest, base.bounds, left_out(owing, said))
+    return Update(data, trained.samples, trained.loss_before, trained.loss_after, kept)
 
 
 def training_seed(device: str, seed: int) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from device_sim.events import Judged, Leave, Trained, Unanswered
+import numpy as np
+
+from device_sim.events import Judged, Leave, Trained, Unanswered, Update
+from device_sim.feedback import Said, fold_back, kept_for
 from device_sim.state import (
     MAX_UNSETTLED,
     RESUME_WAIT,
@@ -17,7 +20,7 @@ from device_sim.state import (
 from device_sim.turn import Turn
 from wire.blocks import serve
 from wire.errors import WireError
-from wire.messages import MAX_OBJECT, Kind, Need, Offer, Refusal, Status, Task, Verdict
+from wire.messages import MAX_OBJECT, Kind, Need, Offer, Reason, Refusal, Status, Task, Verdict
 from wire.objects import manifest_of
 
 
@@ -51,7 +54,35 @@ def finish_training(turn: Turn, event: Trained) -> None:
     turn.change_job(
         stage=Stage.OFFERED, offer=offer, update=update.data, retry=Retry.start(turn.now)
     )
+    _keep(turn, offer, update)
     turn.send(offer)
+
+
+def _keep(turn: Turn, offer: Offer, update: Update) -> None:
+    """Note what an update left out, and what it says until there is a verdict."""
+    kept, before = update.kept, turn.device.kept
+    if kept is None:
+        return
+    name = offer.round, offer.nonce
+    same = before is not None and before.base == kept.base
+    others = tuple(s for s in turn.device.said if same and (s.round, s.nonce) != name)
+    origin = kept_for(before, turn.device.said, *name) if same else None
+    values = origin.values if origin else np.zeros_like(kept.values)
+    said = Said(*name, offer.codec, update.data, values)
+    turn.change(kept=kept, said=(*others, said))
+    while len(turn.device.said) > MAX_UNSETTLED + 1:
+        oldest = turn.device.said[0]
+        _settled(turn, oldest.round, oldest.nonce, accepted=False)
+
+
+def _settled(turn: Turn, number: int, nonce: bytes, *, accepted: bool) -> None:
+    """What was said and not accepted is owed again."""
+    kept = turn.device.kept
+    for said in turn.device.said:
+        if (said.round, said.nonce) == (number, nonce) and kept is not None and not accepted:
+            turn.change(kept=fold_back(kept, said))
+    left = tuple(s for s in turn.device.said if (s.round, s.nonce) != (number, nonce))
+    turn.change(said=left)
 
 
 def offer_again(turn: Turn) -> None:
@@ -90,9 +121,13 @@ def take_verdict(turn: Turn, verdict: Verdict) -> None:
     elif any(name == (offer.round, offer.nonce) for offer in turn.device.unsettled):
         left = tuple(o for o in turn.device.unsettled if name != (o.round, o.nonce))
         turn.change(unsettled=left)
+    elif any(name == (said.round, said.nonce) for said in turn.device.said):
+        pass  # of before a loss of power
     else:
         turn.refuse("verdict: nothing to judge")
         return
+    accepted = verdict.reason is Reason.ACCEPTED
+    _settled(turn, verdict.round, verdict.nonce, accepted=accepted)
     turn.do(Judged(verdict.round, verdict.nonce, verdict.reason))
     if turn.device.leave_at is not None and not turn.device.unsettled:
         leave(turn)
@@ -158,4 +193,5 @@ def leave(turn: Turn) -> None:
 
 def _forget(turn: Turn, offers: tuple[Offer, ...]) -> None:
     for offer in offers:
+        _settled(turn, offer.round, offer.nonce, accepted=False)
         turn.do(Unanswered(offer.round, offer.nonce))

@@ -95,7 +95,8 @@ class Runner:
         self.away = profile.away
         self._ground = ground
         self._shard = shard
-        self._state = Device(traits)
+        kept, said = (None, ()) if ground.vault is None else ground.vault.load(traits.id)
+        self._state = Device(traits, kept=kept, said=said)
         self._battery = Battery(profile.battery)
         self._loop = asyncio.get_running_loop()
         # What cannot befall a device it does not carry: its source of chance alone is 2.5 KB.
@@ -202,7 +203,9 @@ class Runner:
     def _advance(self, event: Event, now: float) -> None:
         if self._battery.low and not self._state.battery_low:
             self._state, _ = step(self._state, BatteryLow(), now)
-        self._state, effects = step(self._state, event, now)
+        before = self._state
+        self._state, effects = step(before, event, now)
+        self._remember(before)
         if self._mishap is not None:
             self._mishap.look(self._state.job)
         for effect in effects:
@@ -216,6 +219,14 @@ class Runner:
             self._restless = restless
             self._line.restless(self, is_so=restless)
         self._set_timer()
+
+    def _remember(self, before: Device) -> None:
+        """Keep what must not be forgotten, before anything is sent that counts on it."""
+        vault, state = self._ground.vault, self._state
+        if vault is None or state.kept is None:
+            return
+        if state.kept is not before.kept or state.said is not before.said:
+            vault.save(self.id, state.kept, state.said)
 
     def _set_timer(self) -> None:
         """Be woken in time; a timer that comes too early sets itself again."""
@@ -291,7 +302,7 @@ class Runner:
             self._work.cancelled = True
         task = effect.task
         self._work = self._ground.workshop.give(
-            partial(local_update, effect.model, self._shard, task, self.id),
+            partial(local_update, effect.model, self._shard, task, self.id, effect.kept),
             partial(self._trained, task),
         )
         if self._mishap is not None:

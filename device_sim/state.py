@@ -11,6 +11,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import NamedTuple
 
+from device_sim.feedback import Kept, Said
 from device_sim.models import Model, Models
 from wire.blocks import Assembly
 from wire.messages import NONCE_BYTES, Announce, Manifest, Offer, Refusal, Task
@@ -120,6 +121,8 @@ class Device(NamedTuple):
     # taken them, and its answer been lost.
     unsettled: tuple[Offer, ...] = ()
     settle: Retry | None = None  # when they are sent again
+    kept: Kept | None = None  # what updates left out, as if all that were said were accepted
+    said: tuple[Said, ...] = ()  # those whose verdicts are still to come
     leave_at: float | None = None  # the run is over: leave then at the latest
 
     @property

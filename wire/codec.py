@@ -9,20 +9,18 @@ docs/protocol.md gives the layouts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from wire.errors import CodecError
-from wire.packing import pack, unpack
-
-F32 = NDArray[np.float32]
-
-_LEVELS = np.float32(127)
-_SMALLEST = float(np.finfo(np.float32).tiny)  # no subnormal scales: many devices flush them to zero
+from wire.codecs.drive import Drive
+from wire.codecs.floats import Floats
+from wire.codecs.int8 import Int8
+from wire.codecs.microfed import Microfed
+from wire.codecs.qsgd import Qsgd
+from wire.codecs.signsgd import SignSgd
+from wire.codecs.stc import Stc
+from wire.codecs.topk import TopK
+from wire.codecs.values import F32
 
 
 class Codec(Protocol):
@@ -32,107 +30,30 @@ class Codec(Protocol):
     def name(self) -> str:
         """What Task.codec and Offer.codec call it."""
 
-    def encode(self, delta: F32, bounds: tuple[int, ...]) -> bytes:
-        """The update `delta`, float32 (n,); CodecError if a value is not finite."""
+    @property
+    def feedback(self) -> bool:
+        """Whether so much is left out that a device must keep it for its next update."""
+
+    def encode(self, delta: F32, bounds: tuple[int, ...], budget: int = 0, seed: int = 0) -> bytes:
+        """The update `delta`, float32 (n,); CodecError if a value is not finite.
+
+        budget: bytes at most, for a codec that can choose; 0: its own choice.
+        seed: of a codec that throws dice.
+        """
 
     def decode(self, data: bytes, n: int, bounds: tuple[int, ...]) -> F32:
         """Exactly n finite float32 from any bytes, else CodecError; memory is O(n)."""
 
 
-class Int8:
-    """One scale for each tensor, one signed byte for each value; then DEFLATE where it helps."""
-
-    name = "int8"
-
-    def encode(self, delta: F32, bounds: tuple[int, ...]) -> bytes:
-        """The error of a value is at most half its tensor's scale, its largest magnitude / 127."""
-        assert delta.shape == bounds[-1:], "bounds end where the values do"
-        _check_finite(delta, "delta")
-        flags = bytearray(_flag_bytes(bounds))
-        scales, codes = bytearray(), bytearray()
-        for t, (start, stop) in enumerate(pairwise(bounds)):
-            values = delta[start:stop]
-            scale = np.abs(values).max(initial=np.float32(0)) / _LEVELS
-            if scale < _SMALLEST:
-                continue
-            flags[t // 8] |= 1 << t % 8
-            scales += scale.astype("<f4").tobytes()
-            codes += np.rint(values / scale).astype(np.int8).tobytes()
-        return bytes(flags + scales) + (pack(bytes(codes)) if codes else b"")
-
-    def decode(self, data: bytes, n: int, bounds: tuple[int, ...]) -> F32:
-        """As Codec.decode."""
-        delta = np.zeros(n, np.float32)
-        present = _present(data, bounds)
-        head = _flag_bytes(bounds)
-        body = head + 4 * len(present)
-        if len(data) < body:
-            raise CodecError("update", f"{len(data)} bytes", f"{len(present)} scales after flags")
-        scales = np.frombuffer(data[head:body], "<f4")
-        if not np.all(np.isfinite(scales) & (scales >= _SMALLEST)):
-            raise CodecError("update", f"scales {scales.min()} to {scales.max()}", "normal floats")
-        codes = _codes(data[body:], sum(stop - start for start, stop in present))
-        at = 0
-        with np.errstate(over="ignore"):
-            for scale, (start, stop) in zip(scales, present, strict=True):
-                delta[start:stop] = scale * codes[at : at + stop - start].astype(np.float32)
-                at += stop - start
-        _check_finite(delta, "update")
-        return delta
-
-
-class Float32:
-    """The values as they are: what anything smaller is measured against."""
-
-    name = "float32"
-
-    def encode(self, delta: F32, bounds: tuple[int, ...]) -> bytes:  # noqa: ARG002 - no tensors here
-        """Four bytes for each value, little-endian."""
-        _check_finite(delta, "delta")
-        return delta.astype("<f4").tobytes()
-
-    def decode(self, data: bytes, n: int, bounds: tuple[int, ...]) -> F32:  # noqa: ARG002
-        """As Codec.decode."""
-        if len(data) != 4 * n:
-            raise CodecError("update", f"{len(data)} bytes", f"{4 * n}: {n} float32")
-        delta = np.frombuffer(data, "<f4").astype(np.float32)
-        _check_finite(delta, "update")
-        return delta
-
-
-CODECS: Mapping[str, Codec] = MappingProxyType({codec.name: codec for codec in (Int8(), Float32())})
-
-
-def _flag_bytes(bounds: tuple[int, ...]) -> int:
-    return (len(bounds) - 1 + 7) // 8
-
-
-def _present(data: bytes, bounds: tuple[int, ...]) -> list[tuple[int, int]]:
-    """(start, stop) of the tensors that the flags say are not all zero."""
-    size = _flag_bytes(bounds)
-    flags = int.from_bytes(data[:size], "little")
-    tensors = len(bounds) - 1
-    if len(data) < size or flags >> tensors:
-        raise CodecError("update", f"flags {data[:size].hex()}", f"{size} bytes, {tensors} bits")
-    return [span for t, span in enumerate(pairwise(bounds)) if flags >> t & 1]
-
-
-def _codes(packed: bytes, n: int) -> NDArray[np.int8]:
-    if n == 0:
-        if packed:
-            raise CodecError("update", f"{len(packed)} bytes after the scales", "none")
-        return np.empty(0, np.int8)
-    data = unpack(packed, n, "update")
-    codes = np.frombuffer(data, np.int8)
-    if codes.size != n:
-        raise CodecError("update", f"{codes.size} codes", f"{n}")
-    if codes.min() < -127:
-        raise CodecError("update", "the code -128", "-127 to 127")
-    return codes
-
-
-def _check_finite(values: F32, where: str) -> None:
-    finite = np.isfinite(values)
-    if not finite.all():
-        at = int(np.argmin(finite))
-        raise CodecError(f"{where}[{at}]", str(values[at]), "finite numbers")
+_ALL: tuple[Codec, ...] = (
+    Microfed(),
+    Int8(),
+    Floats("float32", "<f4"),
+    Floats("float16", "<f2"),
+    TopK(),
+    Stc(),
+    Qsgd(),
+    SignSgd(),
+    Drive(),
+)
+CODECS: Mapping[str, Codec] = MappingProxyType({codec.name: codec for codec in _ALL})

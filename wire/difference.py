@@ -12,11 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wire.codecs.microfed import MOST, code_differences, read_differences
 from wire.errors import CodecError
+from wire.leb128 import BYTES as LEB_BYTES
+from wire.leb128 import leb128, numbers
 from wire.packing import pack, unpack
 
+CODED = 2  # the first byte, beside the two of wire.packing
 _INT32 = np.iinfo(np.int32)
-_LEB_BYTES = 5  # the difference of two int32 needs 33 bits
 
 
 class Codes(NamedTuple):
@@ -32,15 +35,25 @@ def check_of(codes: Codes) -> int:
 
 
 def encode_difference(old: Codes, new: Codes, mask: NDArray[np.bool_]) -> bytes:
-    """What takes `old` to `new`.  Codes outside `mask` must be the same in both."""
+    """What takes `old` to `new`: coded, or packed where a code moves by more than MOST.
+
+    Codes outside `mask` must be the same in both.
+    """
     assert np.array_equal(old.codes[~mask], new.codes[~mask]), "a masked code has changed"
-    changed = np.flatnonzero(old.scales.view(np.uint32) != new.scales.view(np.uint32))
-    gaps = np.diff(changed, prepend=-1) - 1
-    head = [_leb128(np.array([changed.size]))]
-    for gap, scale in zip(gaps, new.scales[changed].astype("<f4"), strict=True):
-        head += [_leb128(np.array([gap])), scale.tobytes()]
+    scales = _changed_scales(old.scales, new.scales)
     difference = new.codes[mask].astype(np.int64) - old.codes[mask]
-    return pack(b"".join(head) + _leb128((difference << 1) ^ (difference >> 63)))
+    write = packed if np.abs(difference).max(initial=0) > MOST else coded
+    return write(scales, difference)
+
+
+def packed(scales: bytes, difference: NDArray[np.int64]) -> bytes:
+    """A difference in packed bytes: any code may move to any other."""
+    return pack(scales + leb128((difference << 1) ^ (difference >> 63)))
+
+
+def coded(scales: bytes, difference: NDArray[np.int64]) -> bytes:
+    """A difference by the coder of updates: no code may move by more than MOST."""
+    return bytes([CODED]) + scales + code_differences(difference.astype(np.int32))
 
 
 def apply_difference(data: bytes, old: Codes, mask: NDArray[np.bool_]) -> Codes:
@@ -51,12 +64,25 @@ def apply_difference(data: bytes, old: Codes, mask: NDArray[np.bool_]) -> Codes:
             that leaves int32, or gives a scale that is not positive and finite.
     """
     n = int(np.count_nonzero(mask))
-    body = unpack(data, _LEB_BYTES * (1 + old.scales.size + n) + 4 * old.scales.size, "difference")
+    if data[:1] == bytes([CODED]):
+        scales, at = _new_scales(old.scales, data[1:])
+        difference = read_differences(data[1 + at :], n).astype(np.int64)
+        return Codes(_new_codes(old.codes, mask, difference), scales)
+    body = unpack(data, LEB_BYTES * (1 + old.scales.size + n) + 4 * old.scales.size, "difference")
     scales, at = _new_scales(old.scales, body)
-    zigzag, at = _numbers(body, at, n)
+    zigzag, at = numbers(body, at, n, "difference")
     if at != len(body):
         raise CodecError("difference", f"{len(body) - at} bytes after the codes", "none")
     return Codes(_new_codes(old.codes, mask, (zigzag >> 1) ^ -(zigzag & 1)), scales)
+
+
+def _changed_scales(old: NDArray[np.float32], new: NDArray[np.float32]) -> bytes:
+    changed = np.flatnonzero(old.view(np.uint32) != new.view(np.uint32))
+    gaps = np.diff(changed, prepend=-1) - 1
+    head = [leb128(np.array([changed.size]))]
+    for gap, scale in zip(gaps, new[changed].astype("<f4"), strict=True):
+        head += [leb128(np.array([gap])), scale.tobytes()]
+    return b"".join(head)
 
 
 def _new_codes(
@@ -73,12 +99,12 @@ def _new_codes(
 def _new_scales(old: NDArray[np.float32], body: bytes) -> tuple[NDArray[np.float32], int]:
     """The scales after the changes at the start of `body`, and the offset behind those."""
     scales = old.copy()
-    (changed,), at = _numbers(body, 0, 1)
+    (changed,), at = numbers(body, 0, 1, "difference")
     if changed > old.size:
         raise CodecError("difference", f"{changed} changed scales", f"at most {old.size}")
     index = -1
     for _ in range(changed):
-        (gap,), at = _numbers(body, at, 1)
+        (gap,), at = numbers(body, at, 1, "difference")
         index += int(gap) + 1
         if index >= old.size or len(body) < at + 4:
             found = f"scale {index} at byte {at} of {len(body)}"
@@ -88,36 +114,3 @@ def _new_scales(old: NDArray[np.float32], body: bytes) -> tuple[NDArray[np.float
         if not (np.isfinite(scales[index]) and scales[index] > 0):
             raise CodecError("difference", f"scale {scales[index]}", "a positive finite float")
     return scales, at
-
-
-def _leb128(numbers: NDArray[np.int64]) -> bytes:
-    """Unsigned LEB128: seven bits a byte, least significant first, bit 7 when more follow."""
-    if numbers.max(initial=0) < 128:  # the usual case: each is its own byte
-        return numbers.astype(np.uint8).tobytes()
-    shifts = np.arange(0, 7 * _LEB_BYTES, 7)
-    groups = numbers[:, None] >> shifts
-    used = groups > 0
-    used[:, 0] = True
-    more = np.zeros_like(used)
-    more[:, :-1] = used[:, 1:]
-    encoded: bytes = ((groups & 127) | (more << 7))[used].astype(np.uint8).tobytes()
-    return encoded
-
-
-def _numbers(data: bytes, at: int, n: int) -> tuple[NDArray[np.int64], int]:
-    """`n` LEB128 numbers of `data` from offset `at`, and the offset behind them."""
-    octets = np.frombuffer(data[at : at + _LEB_BYTES * n], np.uint8)
-    if octets.size >= n and octets[:n].max(initial=0) < 128:
-        return octets[:n].astype(np.int64), at + n
-    ends = np.flatnonzero(octets < 128)[:n]
-    if ends.size < n:
-        raise CodecError("difference", f"{ends.size} numbers", f"{n}")
-    starts = np.concatenate(([0], ends[:-1] + 1)) if n else ends
-    lengths = ends - starts + 1
-    if n and lengths.max() > _LEB_BYTES:
-        raise CodecError("difference", f"a number of {lengths.max()} bytes", f"{_LEB_BYTES}")
-    numbers = np.zeros(n, np.int64)
-    for i in range(_LEB_BYTES):
-        long = lengths > i
-        numbers[long] |= (octets[starts[long] + i] & 127).astype(np.int64) << 7 * i
-    return numbers, at + (int(ends[-1]) + 1 if n else 0)

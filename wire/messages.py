@@ -157,6 +157,7 @@ class Task:
     deadline: int = uint(7)  # seconds from receipt
     objects: tuple[Manifest, ...] = many(8, Manifest, most=2)  # to pull first, in this order
     check: int = uint(9, default=0)  # of the version to train from, as in Hello
+    budget: int = uint(10, default=0)  # bytes of the update; 0: the codec's own choice
 
 
 @dataclass(frozen=True, slots=True)

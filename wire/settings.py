@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from wire.messages import MAX_BLOCK
+from wire.messages import MAX_BLOCK, MAX_OBJECT
 
 
 class WireSettings(BaseModel):
@@ -14,10 +14,28 @@ class WireSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    codec: Literal["int8", "float32"] = Field(
+    codec: Literal[
+        "microfed",
         "int8",
-        description="how devices write their updates: int8 (one byte or less a parameter) or "
-        "float32 (exact, four bytes a parameter)",
+        "float32",
+        "float16",
+        "topk",
+        "stc",
+        "qsgd",
+        "signsgd",
+        "drive",
+    ] = Field(
+        "microfed",
+        description="how devices write their updates: microfed (the largest values, in "
+        "budget_bytes), int8 (a byte or less a parameter), float32 (exact), or one that others "
+        "published: float16, topk, stc, qsgd, signsgd, drive",
+    )
+    budget_bytes: int = Field(
+        0,
+        ge=0,
+        le=MAX_OBJECT,
+        description="bytes of an update, for the codec microfed (0: one for each 32 "
+        "parameters, at least 32: 128 times fewer than float32)",
     )
     block: int = Field(
         1024,

@@ -357,6 +357,7 @@ def test_a_message_on_another_devices_topic_is_not_taken_for_an_own_one(bench, w
             topics,
             Workshop(1),
             happened.append,
+            None,
             asyncio.Event(),
         )
         runner = Runner(ground, traits, Shard(None, ()), profile_of(settings, rng), rng)

@@ -17,7 +17,9 @@ import numpy as np
 from wire.blocks import Assembly, block_of, serve
 from wire.cbor import encode
 from wire.codec import CODECS
-from wire.difference import Codes, check_of, encode_difference
+from wire.difference import Codes, _changed_scales, check_of
+from wire.difference import coded as coded_difference
+from wire.difference import packed as packed_difference
 from wire.fields import spec_of
 from wire.messages import (
     TYPES,
@@ -113,6 +115,7 @@ def messages():
         "a task with all there is": Task(
             70_000, 4, SHA, full, "float32", 2**32 - 1, 3600, (base, difference)
         ),
+        "a task with a budget": Task(5, 4, SHA, recipe, "microfed", 99, 60, (), budget=52),
         "a task that says which version 4": Task(
             5, 4, SHA, recipe, "int8", 99, 60, (), check_of(VERSION)
         ),
@@ -206,6 +209,16 @@ def _shortened(block):
     return replace(block, data=data, crc=zlib.crc32(data))
 
 
+# Not those that throw dice, whose sums are NumPy's own.
+VECTORED = [
+    (CODECS[name], budget)
+    for name, budget in (
+        *(("int8", 0), ("float32", 0), ("microfed", 8), ("microfed", 100)),
+        *(("float16", 0), ("topk", 0), ("stc", 0), ("signsgd", 0)),
+    )
+]
+
+
 def updates():
     """Deltas, what they are coded as, and what that decodes to; as float32 in hex."""
     rare = np.zeros(300, np.float32)
@@ -221,11 +234,12 @@ def updates():
     rows = []
     for name, (values, bounds) in cases.items():
         delta = np.array(values, np.float32)
-        for codec in CODECS.values():
-            data = codec.encode(delta, tuple(bounds))
+        for codec, budget in VECTORED:
+            data = codec.encode(delta, tuple(bounds), budget)
             row = {
                 "name": name,
                 "codec": codec.name,
+                "budget": budget,
                 "bounds": bounds,
                 "delta": delta.astype("<f4").tobytes().hex(),
                 "hex": data.hex(),
@@ -243,13 +257,20 @@ def updates():
         "two codes for one value": "01" + one + "00 01 02",
         "an unknown method": "01" + one + "07 01",
     }
-    return {
-        "good": rows,
-        "refused": [
-            {"why": why, "codec": "int8", "bounds": [0, 1], "hex": bytes.fromhex(text).hex()}
-            for why, text in wrong.items()
-        ],
+    refused = [
+        {"why": why, "codec": "int8", "bounds": [0, 1], "hex": bytes.fromhex(text).hex()}
+        for why, text in wrong.items()
+    ]
+    ours = {
+        "an empty message": "",
+        "a message of ones": "ff ff ff ff",
+        "bytes after the last value": "00 00 00 00 00 00 00 00 00 00",
     }
+    refused += [
+        {"why": why, "codec": "microfed", "bounds": [0, 1], "hex": bytes.fromhex(text).hex()}
+        for why, text in ours.items()
+    ]
+    return {"good": rows, "refused": refused}
 
 
 def differences():
@@ -265,6 +286,7 @@ def differences():
     return [
         {
             "name": name,
+            "how": how.__name__,
             "mask": mask,
             "old": {
                 "codes": old.codes.tolist(),
@@ -276,11 +298,14 @@ def differences():
                 "scales": scales,
                 "check": check_of(Codes(np.int32(codes), np.float32(scales))),
             },
-            "hex": encode_difference(
-                old, Codes(np.int32(codes), np.float32(scales)), np.array(mask)
+            "hex": how(
+                _changed_scales(old.scales, np.float32(scales)),
+                (np.int64(codes) - old.codes)[mask],
             ).hex(),
         }
+        for how in (packed_difference, coded_difference)
         for name, (codes, scales) in cases.items()
+        if how is packed_difference or "int32" not in name
     ]
 
 

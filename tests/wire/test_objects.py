@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from wire.difference import Codes, apply_difference, check_of, encode_difference
+from wire.difference import Codes, apply_difference, check_of, encode_difference, packed
 from wire.errors import CodecError
 from wire.messages import Kind, Manifest
 from wire.objects import manifest_of, pack_base, unpack_base
@@ -42,9 +42,9 @@ def test_a_check_is_the_crc_of_codes_and_scales_as_little_endian_bytes():
         assert check_of(other) != check_of(OLD)
 
 
-def test_a_difference_reads_by_hand():
+def test_a_packed_difference_reads_by_hand():
     new = version([6, 0, -10, 300], [0.5, 0.25, 4.0])
-    data = encode_difference(OLD, new, MASK)
+    data = packed(b"\x01\x02" + struct.pack("<f", 4.0), np.int64([1, -3, 200]))
     assert data == (
         b"\x00"  # stored
         b"\x01"  # one scale has changed:
@@ -57,8 +57,9 @@ def test_a_difference_reads_by_hand():
     same(apply_difference(data, OLD, MASK), new)
 
 
-def test_no_change_is_a_count_and_zeros():
-    assert encode_difference(OLD, OLD, MASK) == b"\x00" * 5
+def test_no_change_is_a_method_a_count_of_scales_and_one_byte():
+    assert encode_difference(OLD, OLD, MASK) == b"\x02\x00\x8e"
+    same(apply_difference(b"\x02\x00\x8e", OLD, MASK), OLD)
     same(apply_difference(b"\x00" * 5, OLD, MASK), OLD)
 
 

@@ -58,7 +58,7 @@ def test_a_device_listens_to_itself_and_to_the_announcement_and_the_aggregator_t
 
 def test_the_settings_offer_every_codec_and_blocks_that_a_device_may_take():
     assert set(get_args(WireSettings.model_fields["codec"].annotation)) == set(CODECS)
-    assert (WireSettings().codec, WireSettings().block) == ("int8", 1024)
+    assert (WireSettings().codec, WireSettings().block) == ("microfed", 1024)
     for wrong in ({"codec": "int4"}, {"block": 255}, {"block": 131_073}, {"blocks": 1024}):
         with pytest.raises(ValidationError):
             WireSettings(**wrong)

@@ -10,6 +10,7 @@ typedef enum {
     MF_MISALIGNED = 4,   /* the caller's memory does not begin at a multiple of MF_ALIGN */
     MF_BAD_ARGUMENT = 5, /* a count, label or setting is outside its allowed range */
     MF_DIVERGED = 6,     /* training gave a number that is not finite */
+    MF_BAD_DATA = 7,     /* coded bytes that no encoder writes */
 } mf_status;
 
 /* Bytes: every block of memory given to the core begins at a multiple of this. */

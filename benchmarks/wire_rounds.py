@@ -1,0 +1,204 @@
+"""Federated rounds without a broker, over the real pieces: what a codec costs in accuracy.
+
+Training is the devices', error feedback theirs, the sum, the rule and the requantisation the
+aggregator's, and the accuracy that of the int8 file.  Payload bytes are those of updates, and
+of the differences that devices pull from what they hold; the base file they were flashed with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.accumulate import Accumulator
+from aggregator.rules import Rule, rule_of
+from aggregator.selection import choose, cohort_size, task_seed
+from cli.config import Experiment, load
+from cli.shares import shares_of
+from core.int8 import Int8Model
+from device_sim.feedback import Kept, left_out, owed
+from device_sim.local_update import training_seed
+from device_sim.native import Native
+from tflite_models.graph import read_graph
+from tflite_models.interpreter import quantize
+from tflite_models.layout import layout_of
+from tflite_models.parameters import Weights, patch, requantize, to_float, weights_of
+from wire.codec import CODECS, Codec
+from wire.difference import Codes, encode_difference
+from wire.messages import Recipe
+
+ROOT = Path(__file__).parent.parent
+Curve = NDArray[np.float64]
+Recorder = list[tuple[NDArray[np.float32], bytes]]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A codec as it is used: its budget, and the rule that the server has with it."""
+
+    codec: str
+    budget: int = 0  # bytes of an update; 0: the codec's choice
+    momentum: float = 0.0  # of the server; 0: FedAvg
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        budget = f" {self.budget} B" if self.budget else ""
+        momentum = f" β={self.momentum:g}" if self.momentum else ""
+        return f"{self.codec}{budget}{momentum}"
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """One run: of every round the accuracy after it, and the bytes of all devices in it."""
+
+    accuracy: Curve
+    up: Curve
+    down: Curve  # the base file not counted: boards are flashed with it
+
+
+class Ground:
+    """An example's model, data and recipe."""
+
+    def __init__(self, name: str) -> None:
+        self.experiment: Experiment = load(ROOT / "examples" / f"{name}.toml")
+        self.file = (ROOT / "tflite_models" / name / "model.tflite").read_bytes()
+        graph = read_graph(self.file)
+        self.layout = layout_of(graph)
+        self.start = weights_of(graph, self.layout)
+        self.trainer = Native(graph, self.layout)
+        counted = np.concatenate(([0], np.cumsum(self.layout.mask)))
+        self.bounds = (0, *(int(counted[slot.stop]) for slot in self.layout.slots))
+        shares = shares_of(self.experiment)
+        data, split = shares.dataset, shares.split
+        self.shards = {
+            device: (data.x[own], data.y[own])
+            for device, own in zip(shares.devices, split.clients, strict=True)
+        }
+        self._labels = data.y[split.test]
+        model = Int8Model(self.file)
+        assert model.input.quantization is not None
+        self._inputs = quantize(data.x[split.test], model.input.quantization)
+
+    @property
+    def size(self) -> int:
+        """Values in an update."""
+        return self.bounds[-1]
+
+    def accuracy(self, weights: Weights) -> float:
+        """Of the int8 file with these weights, on the test."""
+        outputs = Int8Model(patch(self.file, self.layout, weights)).run(self._inputs)
+        classes = outputs.reshape(len(self._labels), -1).argmax(axis=1)
+        return float((classes == self._labels).mean())
+
+    def recipe(self, version: int) -> Recipe:
+        """As aggregator.course gives it."""
+        s = self.experiment.federated
+        return Recipe(
+            epochs=s.epochs,
+            batch=s.batch,
+            learning_rate=s.learning_rate * s.decay**version,
+            momentum=s.momentum,
+            weight_decay=s.weight_decay,
+            proximal=s.proximal,
+            clip_norm=s.clip_norm,
+            rotation=s.rotation,
+            fake_quantize=int(s.fake_quantize),
+        )
+
+    def rule(self, contender: Contender) -> Rule:
+        """FedAvg, with momentum where the contender has it."""
+        name = "fedavgm" if contender.momentum else "fedavg"
+        update = {"rule": name, "server_momentum": contender.momentum}
+        return rule_of(self.experiment.federated.model_copy(update=update))
+
+
+def play(
+    ground: Ground, contender: Contender, rounds: int, seed: int, seen: Recorder | None = None
+) -> Played:
+    """One run of so many rounds; `seed` chooses cohorts and orders of samples.
+
+    `seen` is given every update: what it owed, and its bytes.
+    """
+    fleet = _Fleet(ground, contender, seed, seen)
+    accuracy, up, down = np.zeros((3, rounds))
+    for number in range(1, rounds + 1):
+        up[number - 1], down[number - 1] = fleet.round(number)
+        accuracy[number - 1] = ground.accuracy(fleet.versions[-1])
+    return Played(accuracy, up, down)
+
+
+class _Fleet:
+    """The model's versions, and what every device holds and keeps."""
+
+    def __init__(
+        self, ground: Ground, contender: Contender, seed: int, seen: Recorder | None
+    ) -> None:
+        self._seen = seen
+        self._ground, self._contender, self._seed = ground, contender, seed
+        self._codec: Codec = CODECS[contender.codec]
+        self.versions = [ground.start]
+        self._master = to_float(ground.layout, ground.start).astype(np.float64)
+        self._rule = ground.rule(contender)
+        self._state = self._rule.init(ground.size)
+        self._kept: dict[str, Kept] = {}
+        self._held: dict[str, int] = {}
+        self._sizes: dict[int, int] = {}  # of differences to the newest version, by what is held
+
+    def round(self, number: int) -> tuple[int, int]:
+        """Train, aggregate, make the next version; bytes up and down."""
+        ground = self._ground
+        everyone = ground.shards
+        size = cohort_size(ground.experiment.federated.cohort, len(everyone))
+        cohort = choose(everyone, size, self._seed, number)
+        down = sum(self._deliver(device) for device in cohort)
+        total = Accumulator(ground.size, len(cohort))
+        floats = to_float(ground.layout, self.versions[-1])
+        up = sum(self._work(device, number, floats, total) for device in cohort)
+        step, self._state = self._rule.apply(self._state, total.mean())
+        self._master[ground.layout.mask] += step
+        self._sizes.clear()
+        scales = self.versions[-1].scales
+        self.versions.append(requantize(ground.layout, self._master, scales))
+        return up, down
+
+    def _deliver(self, device: str) -> int:
+        """Bytes that bring the newest version to a device."""
+        newest = len(self.versions) - 1
+        held = self._held.get(device)
+        self._held[device] = newest
+        source = held or 0
+        if source == newest:
+            return 0
+        if source not in self._sizes:
+            old, new = self.versions[source], self.versions[newest]
+            self._sizes[source] = len(
+                encode_difference(
+                    Codes(old.codes, old.scales),
+                    Codes(new.codes, new.scales),
+                    self._ground.layout.mask,
+                )
+            )
+        return self._sizes[source]
+
+    def _work(
+        self, device: str, number: int, floats: NDArray[np.float32], total: Accumulator
+    ) -> int:
+        """One device's update, added to the sum; its bytes."""
+        ground, codec = self._ground, self._codec
+        x, y = ground.shards[device]
+        seed = training_seed(device, task_seed(self._seed, number))
+        trained = ground.trainer.train(floats, x, y, ground.recipe(number - 1), seed)
+        delta = (trained.weights - floats)[ground.layout.mask]
+        owing = owed(delta, self._kept.get(device), b"")
+        data = codec.encode(owing, ground.bounds, self._contender.budget, seed)
+        sent = codec.decode(data, ground.size, ground.bounds)
+        if self._seen is not None:
+            self._seen.append((owing, data))
+        if codec.feedback:
+            self._kept[device] = Kept(b"", ground.bounds, left_out(owing, sent))
+        total.add(sent, trained.samples)
+        return len(data)

@@ -1,0 +1,93 @@
+"""The compiled codec: firmware/core/include/microfed/codec.h is the contract."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import byref, c_char_p, c_float, c_int32, c_size_t
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.library import library
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+
+OK, NO_MEMORY, BAD_DATA = 0, 3, 7  # of mf_status
+
+
+class CodedError(ValueError):
+    """A call of the codec ended with another status than OK."""
+
+    def __init__(self, call: str, status: int) -> None:
+        super().__init__(f"{call}: status {status}")
+        self.status = status
+
+
+@cache
+def _functions() -> ctypes.CDLL:
+    """The library with the signatures of the codec declared."""
+    core = library()
+    address, size = c_size_t, ctypes.POINTER(c_int32)
+    core.mf_encode_update.argtypes = (address, address, c_int32, c_int32, address, size)
+    core.mf_decode_update.argtypes = (c_char_p, c_int32, address, c_int32, c_float, address)
+    core.mf_encode_codes.argtypes = (address, address, c_int32, c_int32, address, size)
+    core.mf_decode_codes.argtypes = (c_char_p, c_int32, address, c_int32, address)
+    return core
+
+
+@cache
+def _bounds(bounds: tuple[int, ...]) -> tuple[I32, int, int]:
+    """The bounds as the core takes them, their address, and the number of runs."""
+    array = np.array(bounds, np.int32)
+    return array, array.ctypes.data, len(bounds) - 1
+
+
+def encode_update(delta: F32, bounds: tuple[int, ...], budget: int) -> bytes:
+    """mf_encode_update: at most `budget` bytes.  Raises CodedError."""
+    _, at, runs = _bounds(bounds)
+    delta = np.ascontiguousarray(delta, np.float32)
+    data = np.empty(budget, np.uint8)
+    size = c_int32()
+    status = _functions().mf_encode_update(
+        delta.ctypes.data, at, runs, budget, data.ctypes.data, byref(size)
+    )
+    return _written("mf_encode_update", status, data, size)
+
+
+def decode_update(data: bytes, bounds: tuple[int, ...]) -> F32:
+    """mf_decode_update: the values (n,).  Raises CodedError."""
+    _, at, runs = _bounds(bounds)
+    values = np.zeros(bounds[-1], np.float32)
+    status = _functions().mf_decode_update(data, len(data), at, runs, 1.0, values.ctypes.data)
+    if status != OK:
+        raise CodedError("mf_decode_update", status)
+    return values
+
+
+def encode_codes(differences: I32, bounds: tuple[int, ...], capacity: int) -> bytes:
+    """mf_encode_codes; CodedError with NO_MEMORY if it takes more than `capacity` bytes."""
+    _, at, runs = _bounds(bounds)
+    data = np.empty(capacity, np.uint8)
+    size = c_int32()
+    status = _functions().mf_encode_codes(
+        differences.ctypes.data, at, runs, capacity, data.ctypes.data, byref(size)
+    )
+    return _written("mf_encode_codes", status, data, size)
+
+
+def decode_codes(data: bytes, bounds: tuple[int, ...]) -> I32:
+    """mf_decode_codes: the differences (n,).  Raises CodedError."""
+    _, at, runs = _bounds(bounds)
+    codes = np.zeros(bounds[-1], np.int32)
+    status = _functions().mf_decode_codes(data, len(data), at, runs, codes.ctypes.data)
+    if status != OK:
+        raise CodedError("mf_decode_codes", status)
+    return codes
+
+
+def _written(call: str, status: int, data: NDArray[np.uint8], size: c_int32) -> bytes:
+    if status != OK:
+        raise CodedError(call, status)
+    return data[: size.value].tobytes()

@@ -1,0 +1,57 @@
+/* Any bytes at all into both decoders: a status, never a fault.
+ *
+ * The first three bytes choose the model (runs and their sizes), the rest is the message. What
+ * decodes is encoded and decoded again, which must give the same. */
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "microfed/codec.h"
+
+enum { RUNS = 4, MOST = 4 * 1024 };
+
+static void updates(const uint8_t *data, int32_t size, const int32_t *bounds) {
+    const size_t bytes = (size_t)bounds[RUNS] * sizeof(float);
+    float *values = calloc(bytes + 1, 1);
+    if (mf_decode_update(data, size, bounds, RUNS, 1.0f, values) == MF_OK) {
+        uint8_t again[64];
+        int32_t written = 0;
+        if (mf_encode_update(values, bounds, RUNS, (int32_t)sizeof again, again, &written) ==
+            MF_OK) {
+            assert(written > 0 && written <= (int32_t)sizeof again);
+            assert(mf_decode_update(again, written, bounds, RUNS, -1.0f, values) == MF_OK);
+        }
+    }
+    free(values);
+}
+
+static void codes(const uint8_t *data, int32_t size, const int32_t *bounds) {
+    const size_t bytes = (size_t)bounds[RUNS] * sizeof(int32_t);
+    int32_t *found = calloc(bytes + 1, 1), *back = calloc(bytes + 1, 1);
+    if (mf_decode_codes(data, size, bounds, RUNS, found) == MF_OK) {
+        const int32_t capacity = 16 + 9 * bounds[RUNS];
+        uint8_t *again = malloc((size_t)capacity);
+        int32_t written = 0;
+        assert(mf_encode_codes(found, bounds, RUNS, capacity, again, &written) == MF_OK);
+        assert(mf_decode_codes(again, written, bounds, RUNS, back) == MF_OK);
+        assert(memcmp(found, back, bytes) == 0);
+        free(again);
+    }
+    free(found);
+    free(back);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 3) {
+        return 0;
+    }
+    const int32_t n = (data[0] | data[1] << 8) % MOST;
+    const int32_t bounds[RUNS + 1] = {0, n * (data[2] & 15) / 32, n / 2, n / 2, n};
+    uint8_t *message = malloc(size - 2); /* of its own size: reading behind it is a fault */
+    memcpy(message, data + 3, size - 3);
+    updates(message, (int32_t)size - 3, bounds);
+    codes(message, (int32_t)size - 3, bounds);
+    free(message);
+    return 0;
+}

@@ -1,0 +1,47 @@
+"""Unsigned LEB128: seven bits a byte, least significant first, bit 7 set when more follow."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wire.errors import CodecError
+
+BYTES = 5  # in a number at most: 35 bits; the difference of two int32 needs 33
+
+
+def leb128(values: NDArray[np.int64]) -> bytes:
+    """The numbers (n,), none negative, one after the other."""
+    if values.max(initial=0) < 128:  # the usual case: each is its own byte
+        return values.astype(np.uint8).tobytes()
+    shifts = np.arange(0, 7 * BYTES, 7)
+    groups = values[:, None] >> shifts
+    used = groups > 0
+    used[:, 0] = True
+    more = np.zeros_like(used)
+    more[:, :-1] = used[:, 1:]
+    encoded: bytes = ((groups & 127) | (more << 7))[used].astype(np.uint8).tobytes()
+    return encoded
+
+
+def numbers(data: bytes, at: int, n: int, where: str) -> tuple[NDArray[np.int64], int]:
+    """`n` numbers of `data` from offset `at`, and the offset behind them.
+
+    Raises:
+        CodecError: of `where`: the data ends before them, or one is too long.
+    """
+    octets = np.frombuffer(data[at : at + BYTES * n], np.uint8)
+    if octets.size >= n and octets[:n].max(initial=0) < 128:
+        return octets[:n].astype(np.int64), at + n
+    ends = np.flatnonzero(octets < 128)[:n]
+    if ends.size < n:
+        raise CodecError(where, f"{ends.size} numbers", f"{n}")
+    starts = np.concatenate(([0], ends[:-1] + 1)) if n else ends
+    lengths = ends - starts + 1
+    if n and lengths.max() > BYTES:
+        raise CodecError(where, f"a number of {lengths.max()} bytes", f"{BYTES}")
+    found = np.zeros(n, np.int64)
+    for i in range(BYTES):
+        long = lengths > i
+        found[long] |= (octets[starts[long] + i] & 127).astype(np.int64) << 7 * i
+    return found, at + (int(ends[-1]) + 1 if n else 0)
