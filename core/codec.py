@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.library import library
+from core.train import Status
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
-OK, NO_MEMORY, BAD_DATA = 0, 3, 7  # of mf_status
+OK = 0  # of mf_status; core.train.Status has the others
 
 
 class CodedError(ValueError):
     """A call of the codec ended with another status than OK."""
 
     def __init__(self, call: str, status: int) -> None:
-        super().__init__(f"{call}: status {status}")
+        super().__init__(f"{call}: {Status(status).name}")
         self.status = status
 
 
@@ -67,7 +68,7 @@ def decode_update(data: bytes, bounds: tuple[int, ...]) -> F32:
 
 
 def encode_codes(differences: I32, bounds: tuple[int, ...], capacity: int) -> bytes:
-    """mf_encode_codes; CodedError with NO_MEMORY if it takes more than `capacity` bytes."""
+    """mf_encode_codes; CodedError if it takes more than `capacity` bytes."""
     _, at, runs = _bounds(bounds)
     data = np.empty(capacity, np.uint8)
     size = c_int32()

@@ -63,6 +63,7 @@ class Status(IntEnum):
     MISALIGNED = 4
     BAD_ARGUMENT = 5
     DIVERGED = 6
+    BAD_DATA = 7
 
 
 class Shape(Structure):

@@ -25,7 +25,6 @@ from wire.errors import CodecError
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
-STEP_CODES = 256  # step code c: 2^(c // 8 - 26) · 2^(c % 8 / 8)
 OFFSETS = 8  # offset code o: (2 o + 1) / 16 of a step
 MOST_LEVEL = 65535
 LARGEST = 2.0**20  # of a value; training that gives more has gone astray
