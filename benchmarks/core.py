@@ -56,7 +56,9 @@ def gradients() -> Outcome:
     epochs = {file.parent.name: _beside_twin(file) for file in MODELS.glob("*/model.tflite")}
     rows += [{"epoch": name, "error": error} for name, error in epochs.items()]
     most, far = max(worst.values()), max(epochs.values())
-    claim = f"gradients of {len(CASES)} operators; epochs of {len(epochs)} models"
+    claim = (
+        f"gradients of {len(CASES)} operators; epochs of {len(epochs)} models, median of 5 orders"
+    )
     value = f"within {most:.1e} of TensorFlow's; {far:.1e} of the twin's"
     ok = most <= 1e-5 and far <= 1e-4
     return Outcome(rows, [Bar("3.1", claim, value, "≤ 1e-5; ≤ 1e-4", ok)])
@@ -77,7 +79,7 @@ def _data(sample: tuple[int, ...], classes: int) -> tuple[F32, NDArray[np.int64]
 def _beside_twin(file: Path) -> float:
     """How far the core's epoch ends from the twin's, relative to how far that went.
 
-    The least of three orders of the samples: where rounding tips a ReLU over, as in one
+    The median of five orders of the samples: where rounding tips a ReLU over, as in one
     epoch of a few, both go on from different weights, and neither is wrong.
     """
     from device_sim.native import Native
@@ -88,10 +90,10 @@ def _beside_twin(file: Path) -> float:
     x, y = _data(twin.program.sample, twin.program.classes)
     recipe = Recipe(1, BATCH, 0.01)
     errors = []
-    for seed in (1, 2, 3):
+    for seed in range(1, 6):
         wanted, found = (t.train(weights, x, y, recipe, seed).weights for t in (twin, core))
         errors.append(np.linalg.norm(found - wanted) / np.linalg.norm(wanted - weights))
-    return float(min(errors))
+    return float(np.median(errors))
 
 
 def epoch() -> Outcome:
