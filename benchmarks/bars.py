@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import click
+
+from cli.output import Output
 
 Row = dict[str, Any]
 
@@ -28,3 +33,18 @@ class Outcome:
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(self.rows + other.rows, self.bars + other.bars)
+
+
+def measure_chosen(
+    measurements: Mapping[str, Callable[[Output], Outcome]], only: Sequence[str], out: Output
+) -> Outcome:
+    """Take the measurements named in `only`, or all; click.BadParameter for an unknown name."""
+    for name in only:
+        if name not in measurements:
+            raise click.BadParameter(f"{name}: choose from {', '.join(measurements)}")
+    outcome = Outcome()
+    for name, measure in measurements.items():
+        if not only or name in only:
+            out.line(f"-- {name}")
+            outcome += measure(out)
+    return outcome

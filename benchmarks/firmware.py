@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bars import Bar, Outcome, Row
+from benchmarks.bars import Bar, Outcome, Row, measure_chosen
 from benchmarks.inference import models, oracle_outputs
 from cli.output import Output
 from core.int8 import Int8Model
@@ -278,12 +277,4 @@ MEASUREMENTS: dict[str, Callable[[Output], Outcome]] = {
 
 def run(only: Sequence[str], out: Output) -> Outcome:
     """Measure the bars named in `only`, or all."""
-    for number in only:
-        if number not in MEASUREMENTS:
-            raise click.BadParameter(f"{number}: choose from {', '.join(MEASUREMENTS)}")
-    outcome = Outcome()
-    for number, measure in MEASUREMENTS.items():
-        if not only or number in only:
-            out.line(f"-- {number}")
-            outcome += measure(out)
-    return outcome
+    return measure_chosen(MEASUREMENTS, only, out)

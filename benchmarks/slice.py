@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import click
-
 from benchmarks import builds, hostile, learning, rivals, start, swarm
-from benchmarks.bars import Outcome
+from benchmarks.bars import Outcome, measure_chosen
 from cli.output import Output
 
 MEASUREMENTS: dict[str, Callable[[Output], Outcome]] = {
@@ -23,12 +21,4 @@ MEASUREMENTS: dict[str, Callable[[Output], Outcome]] = {
 
 def run(only: Sequence[str], out: Output) -> Outcome:
     """Measure the bars named in `only`, or all."""
-    for number in only:
-        if number not in MEASUREMENTS:
-            raise click.BadParameter(f"{number}: choose from {', '.join(MEASUREMENTS)}")
-    outcome = Outcome()
-    for number, measure in MEASUREMENTS.items():
-        if not only or number in only:
-            out.line(f"-- {number}")
-            outcome += measure(out)
-    return outcome
+    return measure_chosen(MEASUREMENTS, only, out)

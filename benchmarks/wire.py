@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import numpy as np
 
 from benchmarks import wire_hostile, wire_plot, wire_sizes
-from benchmarks.bars import Bar, Outcome, Row
+from benchmarks.bars import Bar, Outcome, Row, measure_chosen
 from benchmarks.wire_rounds import Contender, Curve, Ground, play
 from cli.output import Output
 from wire.codec import CODECS
@@ -54,22 +53,14 @@ class Result:
 def run(only: Sequence[str], out: Output, data: str = "har") -> Outcome:
     """Measure the bars named in `only`, or all; rounds on one data set."""
     ground = Ground(data)
-    parts: dict[str, Callable[[], Outcome]] = {
-        "rounds": lambda: rounds(ground, data, out),
-        "4.4": lambda: wire_sizes.size(ground),
-        "4.5": wire_sizes.small,
-        "4.6": lambda: wire_sizes.speed(ground),
-        "4.7": lambda: wire_hostile.measure(ground),
+    parts: dict[str, Callable[[Output], Outcome]] = {
+        "rounds": lambda out: rounds(ground, data, out),
+        "4.4": lambda _: wire_sizes.size(ground),
+        "4.5": lambda _: wire_sizes.small(),
+        "4.6": lambda _: wire_sizes.speed(ground),
+        "4.7": lambda _: wire_hostile.measure(ground),
     }
-    for number in only:
-        if number not in parts:
-            raise click.BadParameter(f"{number}: choose from {', '.join(parts)}")
-    outcome = Outcome()
-    for number, measure in parts.items():
-        if not only or number in only:
-            out.line(f"-- {number}")
-            outcome += measure()
-    return outcome
+    return measure_chosen(parts, only, out)
 
 
 def rounds(ground: Ground, data: str, out: Output) -> Outcome:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from device_sim.ground import Ground, Happening
+from device_sim.ground import Ground
 from device_sim.line import Gateway, Line, OwnLine
 from device_sim.models import Models, TrainerOf
 from device_sim.profile import profile_of, rng_of
@@ -30,7 +30,7 @@ from wire.messages import MAX_OBJECT
 from wire.settings import WireSettings
 from wire.topics import Topics
 
-__all__ = ["FleetTally", "Happening", "Shard", "run_fleet"]
+__all__ = ["FleetTally", "Shard", "run_fleet"]
 
 # Records without cycles come and go by the million.  Looking for cycles among them after
 # every 700 that are new, as Python does, takes a fifth of the time of a large fleet.
@@ -51,7 +51,6 @@ async def run_fleet(
     trainer: TrainerOf,
     threads: int = 1,
     vault: Path | None = None,
-    on_event: Callable[[Happening], None] = lambda _: None,
 ) -> FleetTally:
     """Run the devices until the aggregator says that the run is over, and return their counts.
 
@@ -67,7 +66,6 @@ async def run_fleet(
         trainer: makes what trains a network; called once for each base file.
         threads: that train.
         vault: a folder where devices keep what must outlive this process; None: nowhere.
-        on_event: told what happens, on the loop; return quickly.
 
     Raises:
         BrokerUnreachable: no device could reach the broker; a later loss is waited out.
@@ -75,7 +73,7 @@ async def run_fleet(
     gc.set_threshold(COLLECT_AFTER)
     workshop = Workshop(threads)
     kept = None if vault is None else Vault(vault)
-    ground = Ground(broker, Topics(fleet), workshop, on_event, kept, asyncio.Event())
+    ground = Ground(broker, Topics(fleet), workshop, kept, asyncio.Event())
     flash = min(board_named(settings.board).flash, MAX_OBJECT)
     models = Models(trainer, flash)
     own = settings.transport == "mqtt"

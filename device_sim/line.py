@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from device_sim.events import Topic
-from device_sim.ground import Ground, Happening
+from device_sim.ground import Ground
 from device_sim.notices import Notices
 from device_sim.runner import Runner
 from mqtt_client.client import Will, client_of
@@ -158,7 +158,6 @@ class Line(ABC):
         await self._client.disconnect()
         for runner in self._runners:
             runner.fall_silent()
-            self._ground.on_event(Happening(runner.id, "left"))
         if not self.done.done():
             self.done.set_result(None)
 

@@ -28,7 +28,7 @@ from device_sim.events import (
     Trained,
     Unanswered,
 )
-from device_sim.ground import Ground, Happening, What
+from device_sim.ground import Ground
 from device_sim.link import Link
 from device_sim.local_update import local_update
 from device_sim.mishap import Mishap
@@ -138,7 +138,6 @@ class Runner:
         self._heard, self._heard_bytes = self._notices.messages, self._notices.bytes
         self._restless = True  # as the line has it of those who join
         self.tally.sessions += 1
-        self._ground.on_event(Happening(self.id, "connected"))
         self._feed(Connected())
 
     def arrived(self, topic: Topic, payload: bytes) -> None:
@@ -319,11 +318,8 @@ class Runner:
 
     def _judged(self, verdict: Judged) -> None:
         self.tally.verdicts[verdict.reason.name] += 1
-        accepted = verdict.reason is Reason.ACCEPTED
-        if accepted:
+        if verdict.reason is Reason.ACCEPTED:
             self.tally.accepted.append((verdict.round, verdict.nonce.hex()))
-        what: What = "accepted" if accepted else "refused"
-        self._ground.on_event(Happening(self.id, what, verdict.round))
 
     def _strike_soon(self, delay: float | None) -> None:
         if delay is not None:
@@ -337,4 +333,3 @@ class Runner:
         self._state, _ = step(self._state, Lost(), self._loop.time())
         self._line.vanish(self)
         self.tally.dropouts += 1
-        self._ground.on_event(Happening(self.id, "vanished"))

@@ -351,12 +351,11 @@ def test_a_message_on_another_devices_topic_is_not_taken_for_an_own_one(bench, w
     settings, rng = FleetSettings(), rng_of(1, traits.id)
 
     async def deliver():
-        topics, happened = Topics("f"), []
+        topics = Topics("f")
         ground = Ground(
             Endpoint("127.0.0.1", 1),
             topics,
             Workshop(1),
-            happened.append,
             None,
             asyncio.Event(),
         )
