@@ -64,6 +64,13 @@ class FederatedSettings(BaseModel):
     )
     momentum: float = Field(0.0, ge=0, lt=1, description="Local momentum.")
     weight_decay: float = Field(0.0, ge=0, le=1, description="Local L2 weight decay.")
+    train: str = Field(
+        "all",
+        pattern="^(all|head|biases|last-[1-9][0-9]*)$",
+        description="What devices train: all, head (the last layer), last-2, last-3 … (so many "
+        "layers) or biases.  The rest stays as it is, takes no memory for its gradients and does "
+        "not travel.  What a model has, and the RAM it takes: `microfed inspect --train`.",
+    )
     proximal: float = Field(
         0.0, ge=0, le=1000, description="FedProx: pull towards the global weights (mu)."
     )

@@ -31,7 +31,7 @@ def test_what_was_said_and_what_is_kept_add_up_to_what_training_found(rng, codec
     kept, found, told = None, np.zeros(500), np.zeros(500)
     for _ in range(20):
         change = delta(rng)
-        owing = owed(change, kept, BASE)
+        owing = owed(change, kept, BASE, BOUNDS)
         _, said = say(owing, codec)
         kept = Kept(BASE, BOUNDS, left_out(owing, said))
         found += change
@@ -51,7 +51,14 @@ def test_what_was_not_accepted_is_owed_again(rng):
 def test_what_is_kept_of_another_base_file_is_not_owed(rng):
     kept = Kept(b"x" * 32, BOUNDS, delta(rng).astype(np.float16))
     change = delta(rng)
-    np.testing.assert_array_equal(owed(change, kept, BASE), change)
+    np.testing.assert_array_equal(owed(change, kept, BASE, BOUNDS), change)
+
+
+def test_nor_is_what_is_kept_of_another_choice_of_what_trains(rng):
+    kept = Kept(BASE, (0, 0, 500), delta(rng).astype(np.float16))
+    change = delta(rng)
+    np.testing.assert_array_equal(owed(change, kept, BASE, (0, 500, 500)), change)
+    assert not np.array_equal(owed(change, kept, BASE, (0, 0, 500)), change)
 
 
 def test_what_float16_cannot_hold_is_held_to_its_range():
