@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -66,7 +67,6 @@ class FederatedSettings(BaseModel):
     weight_decay: float = Field(0.0, ge=0, le=1, description="Local L2 weight decay.")
     train: str = Field(
         "all",
-        pattern="^(all|head|biases|last-[1-9][0-9]*)$",
         description="What devices train: all, head (the last layer), last-2, last-3 … (so many "
         "layers) or biases.  The rest stays as it is, takes no memory for its gradients and does "
         "not travel.  What a model has, and the RAM it takes: `microfed inspect --train`.",
@@ -99,6 +99,13 @@ class FederatedSettings(BaseModel):
     decay: float = Field(
         1.0, gt=0, le=1, description="Factor on the local learning rate after every round."
     )
+
+    @field_validator("train")
+    @classmethod
+    def _part(cls, train: str) -> str:
+        if not re.fullmatch("all|head|biases|last-[1-9][0-9]{0,5}", train):
+            raise ValueError("all, head, biases, or last-2, last-3 … layers is allowed")
+        return train
 
     @field_validator("cohort")
     @classmethod

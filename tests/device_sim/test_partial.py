@@ -11,6 +11,7 @@ import pytest
 from aggregator.records import read_record
 from aggregator.service import aggregate
 from aggregator.settings import FederatedSettings
+from core.train import paths
 from device_sim.fleet import run_fleet
 from device_sim.local_update import local_update
 from device_sim.models import Models
@@ -68,6 +69,15 @@ def test_the_core_trains_each_choice_as_the_twin_does_and_both_leave_the_rest(mo
             still = trained.weights[~scope.mask].tobytes()
             assert still == model.weights[~scope.mask].tobytes(), name
             assert (trained.weights != model.weights)[scope.mask].mean() > 0.3, name
+
+
+def test_all_paths_give_the_same_bits_for_each_choice(model, rng):
+    x, y = samples(model, rng)
+    trainers = [Native(model.graph, model.layout, path=path) for path in paths()]
+    for bits in named_scopes(model.layout).values():
+        recipe = replace(RECIPE, trains=bits)
+        ends = {t.train(model.weights, x, y, recipe, seed=3).weights.tobytes() for t in trainers}
+        assert len(ends) == 1
 
 
 def test_any_tensors_may_be_chosen(model, rng):
