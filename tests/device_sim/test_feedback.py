@@ -74,10 +74,11 @@ def trained(ready, world, rng):
     )
     owing = delta(rng)
 
-    def make(number):
+    def make(number, owing=owing, bounds=BOUNDS):
         ready.hear(world.announce(number), world.task(number, codec="microfed"))
-        data, said = say(owing, "microfed")
-        kept = Kept(BASE, BOUNDS, left_out(owing, said))
+        data = CODECS["microfed"].encode(owing, bounds)
+        said = CODECS["microfed"].decode(data, owing.size, bounds)
+        kept = Kept(BASE, bounds, left_out(owing, said))
         update = Update(data, 5, 2.0, 1.0, kept)
         [offer] = sent(ready.feed(Trained(ready.device.job.task, update)))
         return offer, kept.values
@@ -113,6 +114,18 @@ def test_a_refusal_that_comes_when_the_next_update_is_out_is_made_up_for(trained
         device.device.kept.values, left_then + (owing - left), rtol=2e-3, atol=1e-4
     )
     assert [said.round for said in device.device.said] == [2]
+
+
+def test_a_refusal_of_what_another_choice_trained_adds_nothing_to_what_this_one_keeps(trained):
+    """Its values are of other parameters, and of another number."""
+    device, owing, make = trained
+    first, _ = make(1)
+    offer, left = make(2, owing[:100], (0, 0, 100))
+    assert [said.round for said in device.device.said] == [2]
+    device.hear(Verdict(1, first.nonce, Reason.LATE))
+    np.testing.assert_array_equal(device.device.kept.values, left)
+    device.hear(Verdict(2, offer.nonce, Reason.LATE))
+    np.testing.assert_allclose(device.device.kept.values, owing[:100], rtol=2e-3, atol=1e-4)
 
 
 def test_what_is_kept_survives_a_reboot_and_a_verdict_counts_after_it(trained):
