@@ -38,6 +38,8 @@ def _window(site: Site, source: Shape, target: Shape, kernel: tuple[int, int]) -
         (source.width, target.width, kernel[1], o["stride_w"], dilation[1]),
     ):
         span = (k - 1) * d + 1
+        if span >= 2**31:
+            raise ValueError(f"a filter that spans {span} values: below 2^31 is allowed")
         wanted = (
             -(-length // stride) if o["padding"] == "SAME" else -((span - 1 - length) // stride)
         )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.train import Kind, Loss, Model, Path, Plan, Recipe, Step
-from device_sim.lower import lower
+from core.train import Loss, Model, Path, Plan, Recipe
+from device_sim.lower import lower, step_bytes
 from device_sim.twin.program import compile_graph
 from tflite_models.boards import RUNTIME_RAM, STACK, Board
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
+from tflite_models.scope import named_scopes, scope_of
 
-WEIGHTS, BIASES = 1, 2  # bits of what trains of a step
-WEIGHTED = (Kind.CONV, Kind.DEPTHWISE, Kind.DENSE)
 FLOAT = 4
 SAMPLES = 256  # whose order is kept
 PLAIN = Recipe(epochs=1, batch=16, learning_rate=0.1)  # momentum would keep one more float each
@@ -27,8 +26,8 @@ class Choice:
     gradients of one sample at a time.
     """
 
-    name: str
-    trains: bytes  # for each step of the core's model: WEIGHTS, BIASES, both
+    name: str  # as the setting `train` has it
+    trains: bytes  # for each step of the core's model, as core.train.Plan takes it
     parameters: int  # that train, pruned ones not among them
     bytes: int
 
@@ -36,19 +35,10 @@ class Choice:
 def choices(graph: Graph, layout: Layout) -> tuple[Choice, ...]:
     """What can be trained of a graph, most parameters first.
 
-    All; the last layers, one fewer each time; the biases alone (Cai et al. 2020,
-    arXiv:2007.11622, who find them worth most for their memory).  Raises UnsupportedModel
-    where the graph cannot be trained.
+    Raises UnsupportedModel where the graph cannot be trained.
     """
     model = lower(graph, layout, compile_graph(graph, layout), Loss.CROSS_ENTROPY)
-    layers = [i for i, step in enumerate(model.steps) if step.kind in WEIGHTED]
-    both = WEIGHTS | BIASES
-    named = [("all parameters", _trains(model, layers, both))]
-    for count in range(len(layers) - 1, 0, -1):
-        name = "last layer" if count == 1 else f"last {count} layers"
-        named.append((name, _trains(model, layers[-count:], both)))
-    named.append(("biases", _trains(model, layers, BIASES)))
-    found = [_choice(model, layout, name, trains) for name, trains in named]
+    found = [_choice(model, layout, *named) for named in named_scopes(layout).items()]
     return tuple(sorted(found, key=lambda choice: -choice.parameters))
 
 
@@ -58,27 +48,9 @@ def largest_that_fits(among: Sequence[Choice], board: Board) -> Choice | None:
     return next((choice for choice in among if choice.bytes <= room), None)
 
 
-def _trains(model: Model, layers: Iterable[int], what: int) -> bytes:
-    chosen = set(layers)
-    return bytes(what if i in chosen else 0 for i in range(len(model.steps)))
-
-
-def _choice(model: Model, layout: Layout, name: str, trains: bytes) -> Choice:
+def _choice(model: Model, layout: Layout, name: str, bits: bytes) -> Choice:
+    trains = step_bytes(model, layout, bits)
     plan = Plan(model, trains, tile=1, path=Path.PORTABLE)
     own = layout.size * (FLOAT + 1)  # every parameter, and a byte of mask
     size = own + plan.own_bytes + plan.memory(PLAIN, SAMPLES)
-    return Choice(name, trains, _parameters(model, layout, trains), size)
-
-
-def _parameters(model: Model, layout: Layout, trains: bytes) -> int:
-    """How many unpruned parameters train; tensors that layers share count once."""
-    starts = set()
-    for step, what in zip(model.steps, trains, strict=True):
-        starts |= _starts(step, what)
-    slots = [slot for slot in layout.slots if slot.start in starts]
-    return sum(int(layout.mask[slot.start : slot.stop].sum()) for slot in slots)
-
-
-def _starts(step: Step, what: int) -> set[int]:
-    parts = ((WEIGHTS, step.weight), (BIASES, step.bias))
-    return {start for bit, start in parts if what & bit and start >= 0}
+    return Choice(name, trains, scope_of(layout, bits).size, size)

@@ -190,7 +190,8 @@ class _Reader:
             if table.Sparsity() is not None or table.IsVariable() or table.ExternalBuffer():
                 raise ValueError("sparse, variable and external tensors are not supported")
             dtype = _DTYPES[kind]
-            if prod(shape) * dtype.itemsize > MAX_TENSOR_BYTES:
+            # A length of 0 hides no others: products of some lengths go to C as 32-bit numbers.
+            if prod(max(length, 1) for length in shape) * dtype.itemsize > MAX_TENSOR_BYTES:
                 raise ValueError(f"shape {shape}: more than {MAX_TENSOR_BYTES} bytes")
             quantization = self._quantization(table.Quantization(), shape)
             data = self._data(table.Buffer(), shape, dtype)

@@ -198,6 +198,17 @@ def test_a_small_file_cannot_ask_for_an_image_of_gigabytes(dilation):
         assert (model.run(np.ones((1, 4, 4, 8), np.int8)) == 8).all()
 
 
+def test_a_window_that_32_bits_cannot_measure_is_refused():
+    tensors = [
+        activation((1, 1, 4, 1)),
+        constant(np.ones((1, 1, 2**15 + 1, 1), np.int8)),
+        activation((1, 1, 4, 1)),
+    ]
+    options = {"padding": 0, "strideW": 1, "strideH": 1, "dilationWFactor": 2**16}
+    with pytest.raises(ModelError, match=r"spans 2147483649 values: below 2\^31 is allowed"):
+        Int8Model(make_file(tensors, [Step("CONV_2D", [0, 1, -1], 2, options)]))
+
+
 @pytest.mark.parametrize("path", paths())
 def test_weights_behind_the_model_run_as_those_in_it(plan, path):
     """The check allows weights in any memory; packing knows those in the model alone."""

@@ -4,7 +4,7 @@
 
 enum { LINE = MF_ALIGN / sizeof(float) };
 
-static size_t lines(size_t floats) {
+static uint64_t lines(uint64_t floats) {
     return (floats + LINE - 1) / LINE * LINE;
 }
 
@@ -96,7 +96,7 @@ static ptrdiff_t slot_for(mf_plan *plan, int32_t parameter, int32_t count, bool 
             return plan->slots[i].gradient;
         }
     }
-    const ptrdiff_t gradient = plan->trained;
+    const ptrdiff_t gradient = (ptrdiff_t)plan->trained; /* lay_out refuses what this cuts */
     plan->slots[plan->slot_count++] =
         (mf_slot){.parameter = parameter, .count = count, .gradient = gradient, .decays = decays};
     plan->trained += count;
@@ -144,15 +144,18 @@ static void plan_way_back(mf_plan *plan, const uint8_t *trains) {
     }
 }
 
-/* Where everything lies in the workspace. */
-static void lay_out(mf_plan *plan) {
+/* Where everything lies in the workspace; false if that is more than can be addressed.
+ *
+ * A hostile model's sizes can wrap 32 bits, so they are summed in 64, which 2^13 tensors of
+ * less than 2^31 floats cannot fill. */
+static bool lay_out(mf_plan *plan) {
     const mf_train_model *model = plan->model;
     const int32_t width = plan->kernels->width;
-    size_t at = 0, padded = 0;
+    uint64_t at = 0, padded = 0, pieces = 0;
     plan->weights = MF_ABSENT;
     if (width > 1) {
         plan->weights = 0;
-        at = lines((size_t)model->parameter_count + LINE);
+        at = lines((uint64_t)model->parameter_count + LINE);
     }
     for (int32_t s = 0; s < model->step_count; s++) {
         const mf_train_step *step = &model->steps[s];
@@ -161,7 +164,7 @@ static void lay_out(mf_plan *plan) {
         if (planned->weights == 0) {
             continue;
         }
-        const size_t size = mf_padded_size(plan, planned, step->kind);
+        const uint64_t size = mf_padded_size(plan, planned, step->kind);
         padded = size > padded ? size : padded;
         if (width == 1 || step->kind == MF_DEPTHWISE) {
             continue;
@@ -169,20 +172,26 @@ static void lay_out(mf_plan *plan) {
         const int32_t outputs = planned->geometry.out_channels;
         planned->packed = (ptrdiff_t)at;
         planned->packed_row = (outputs + width - 1) / width * width;
-        at += lines((size_t)(planned->weights / outputs + 1) * (size_t)planned->packed_row);
+        at += lines((uint64_t)(planned->weights / outputs + 1) * (uint64_t)planned->packed_row);
     }
     plan->gradient = (ptrdiff_t)at;
-    at += lines((size_t)plan->trained);
+    at += lines((uint64_t)plan->trained);
     plan->padded = (ptrdiff_t)at;
-    at += lines(padded * (size_t)plan->tile);
+    at += lines(padded * (uint64_t)plan->tile);
     plan->pieces = (ptrdiff_t)at;
     for (int32_t t = 0; t < model->tensor_count; t++) {
-        const size_t size =
-            lines((size_t)mf_elements(model->tensors[t].shape) * (size_t)plan->tile);
-        plan->values[t].size = plan->gradients[t].size = size;
+        const uint64_t size =
+            lines((uint64_t)mf_elements(model->tensors[t].shape) * (uint64_t)plan->tile);
+        plan->values[t].size = plan->gradients[t].size = (size_t)size;
+        pieces += 2 * size;
+    }
+    if (at + pieces + LINE > PTRDIFF_MAX / sizeof(float)) {
+        return false;
     }
     mf_find_lifetimes(plan);
-    plan->workspace = at + mf_place_pieces(plan) + LINE; /* vectors are read beyond the end */
+    plan->workspace =
+        (size_t)at + mf_place_pieces(plan) + LINE; /* vectors are read beyond the end */
+    return true;
 }
 
 mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains, int32_t tile,
@@ -213,6 +222,5 @@ mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains, i
     plan->kernels = kernels;
     plan->tile = tile;
     plan_way_back(plan, trains);
-    lay_out(plan);
-    return MF_OK;
+    return lay_out(plan) ? MF_OK : MF_NO_MEMORY;
 }

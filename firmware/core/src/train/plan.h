@@ -53,7 +53,7 @@ struct mf_plan {
     mf_slot *slots;
     int32_t slot_count;
     int32_t tile;
-    int32_t trained; /* parameters: length of the gradient */
+    int64_t trained; /* parameters: length of the gradient; more than there are if some overlap */
     /* The workspace, in floats from its start.  Weights: the working copy, where vectors may
      * be read beyond the end; with vectors of one float training works on the result. */
     ptrdiff_t weights, gradient, padded, pieces;

@@ -24,8 +24,8 @@ typedef struct {
     mf_random random;
 } training;
 
-static size_t lines(size_t floats) {
-    const size_t line = MF_ALIGN / sizeof(float);
+static uint64_t lines(uint64_t floats) {
+    const uint64_t line = MF_ALIGN / sizeof(float);
     return (floats + line - 1) / line * line;
 }
 
@@ -34,17 +34,18 @@ static int32_t sample_size(const mf_plan *plan) {
 }
 
 size_t mf_train_bytes(const mf_plan *plan, const mf_recipe *recipe, int32_t samples) {
-    size_t floats = plan->workspace;
+    uint64_t floats = plan->workspace;
     if (recipe->momentum != 0.0f) {
-        floats += lines((size_t)plan->trained);
+        floats += lines((uint64_t)plan->trained);
     }
     if (recipe->rotation > 0.0f) {
-        floats += lines((size_t)sample_size(plan));
+        floats += lines((uint64_t)sample_size(plan));
     }
     if (samples > 0) {
-        floats += lines((size_t)samples); /* the order: as many words */
+        floats += lines((uint64_t)samples); /* the order: as many words */
     }
-    return lines(floats) * sizeof(float);
+    const uint64_t bytes = lines(floats) * sizeof(float);
+    return bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
 }
 
 static mf_status check_memory(const void *memory, size_t bytes, size_t needed) {
@@ -104,8 +105,8 @@ static double mean_loss(mf_run *run, const mf_samples *samples) {
     double loss = 0.0;
     run->rounded = false;
     mf_pack(run);
-    for (int32_t at = 0; at < samples->count; at += run->plan->tile) {
-        const int32_t n = least(run->plan->tile, samples->count - at);
+    for (int32_t at = 0, n; at < samples->count; at += n) {
+        n = least(run->plan->tile, samples->count - at);
         for (int32_t s = 0; s < n; s++) {
             mf_feed(run, samples->x + (ptrdiff_t)(at + s) * size, s);
         }
@@ -124,8 +125,8 @@ static double batch_gradient(training *t, const uint32_t *order, int32_t count) 
     double loss = 0.0;
     memset(t->run.workspace + plan->gradient, 0, (size_t)plan->trained * sizeof(float));
     mf_pack(&t->run);
-    for (int32_t at = 0; at < count; at += plan->tile) {
-        const int32_t n = least(plan->tile, count - at);
+    for (int32_t at = 0, n; at < count; at += n) {
+        n = least(plan->tile, count - at);
         for (int32_t s = 0; s < n; s++) {
             const int32_t sample = order == NULL ? at + s : (int32_t)order[at + s];
             const float *x = t->samples->x + (ptrdiff_t)sample * size;
@@ -302,8 +303,8 @@ mf_status mf_predict(const mf_plan *plan, const float *x, int32_t count, const f
     const ptrdiff_t in = sample_size(plan);
     const ptrdiff_t out = mf_elements(plan->model->tensors[plan->model->output].shape);
     mf_pack(&run);
-    for (int32_t at = 0; at < count; at += plan->tile) {
-        const int32_t n = least(plan->tile, count - at);
+    for (int32_t at = 0, n; at < count; at += n) {
+        n = least(plan->tile, count - at);
         for (int32_t s = 0; s < n; s++) {
             mf_feed(&run, x + (at + s) * in, s);
         }
