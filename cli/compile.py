@@ -37,11 +37,26 @@ EXPORTS = ("plain", "arduino", "platformio", "zephyr", "esp-idf", "cmake", "tflm
     metavar="VERSION",
     help="Keep weights in a slot that an update can replace; writes update-*.bin.",
 )
+@click.option(
+    "--rounding",
+    type=click.Choice(("double", "single")),
+    default="double",
+    show_default=True,
+    help="The bytes of TensorFlow Lite Micro, or of LiteRT's reference kernels.",
+)
 @reports_errors
 def command(
-    model: Path, out_folder: Path, name: str | None, kind: str, version: int | None, out: Output
+    model: Path,
+    out_folder: Path,
+    name: str | None,
+    kind: str,
+    version: int | None,
+    rounding: str,
+    out: Output,
 ) -> None:
     """Compile an int8 MODEL to C99 that computes, byte for byte, what TFLM computes."""
+    if rounding == "single" and version is not None:
+        raise click.UsageError("--updatable rounds twice: not with --rounding single")
     from firmware.compiler.compile import compile_model
     from firmware.compiler.names import identifier
     from firmware.exports import EXPORTS as FOLDERS
@@ -58,7 +73,7 @@ def command(
             out.line(f"{out_folder}: {', '.join(files)}")
             out.result({"files": sorted(files)})
             return
-        compiled = compile_model(file, name, version)
+        compiled = compile_model(file, name, version, single=rounding == "single")
     except ModelError as error:
         raise ModelError(str(model), f"{error.where}: {error.what}") from error
     files = sources(compiled) if kind == "plain" else FOLDERS[kind](compiled)

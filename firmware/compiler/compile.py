@@ -36,18 +36,21 @@ class Compiled:
         return sum(self.array_bytes.values()) - self.weight_bytes
 
 
-def compile_model(file: bytes, name: str, version: int | None = None) -> Compiled:
+def compile_model(
+    file: bytes, name: str, version: int | None = None, *, single: bool = False
+) -> Compiled:
     """Compile a .tflite file; `name` becomes the prefix of its functions.
 
     version: of the constants, which then lie in a slot that an update can replace; nothing
-    is optimised that depends on their values.
+    is optimised that depends on their values.  single: round as LiteRT's reference kernels do
+    (rounding.py) and not as TensorFlow Lite Micro; not with a version.
 
     Raises UnsupportedModel for an operator that no kernel does, and ModelError for any other
     file that cannot be compiled.
     """
     prefix = identifier(name)
     stable = version is not None
-    network = read_network(read_graph(file))
+    network = read_network(read_graph(file), single=single)
     if not stable:
         network = drop_channels(network)
     prepared = {layer.name: prepare(layer, stable=stable) for layer in network.layers}

@@ -13,6 +13,7 @@ from firmware.compiler.network import Constant, Layer, Network, Tensor
 from firmware.compiler.pack import DENSE_PAIRS, pairs, sparse
 from firmware.compiler.plan import Plan
 from firmware.compiler.prepare import Prepared, PreparedSum
+from firmware.compiler.rounding import Once, Twice
 from firmware.compiler.text import array, by, declaration, struct, value
 
 _PARAMETERS = {
@@ -96,7 +97,7 @@ class Writer:
         if prepared is not None:
             return self._fast(layer, prepared)
         arrays: list[Array] = []
-        operands = [f"&{layer.name}"]
+        operands, once = [f"&{layer.name}"], ""
         if layer.weights is not None:
             arrays += self._filter(layer)
             operands.append(f"&{layer.name}_filter")
@@ -112,10 +113,11 @@ class Writer:
         kind = _PARAMETERS[layer.call.kernel]
         text = f"static const {kind} {layer.name} = {value(layer.call.parameters)};\n"
         if layer.weights is not None:
-            members = {m: f"{layer.name}_{m}" for m in ("weights", "bias", "multipliers", "shifts")}
-            text += f"static const mf_int8_filter {layer.name}_filter = {struct(members)};\n"
+            once = "_once" if isinstance(layer.weights.rounding, Once) else ""
+            members = {a.name.removeprefix(f"{layer.name}_"): a.name for a in arrays}
+            text += f"static const mf_int8{once}_filter {layer.name}_filter = {struct(members)};\n"
         listed = ", ".join([*operands, *inputs, self._at(layer.output)])
-        call = f"mf_int8_{layer.call.kernel}({listed});"
+        call = f"mf_int8_{layer.call.kernel}{once}({listed});"
         return Piece(text, call, tuple(arrays))
 
     def _sum(self, layer: Layer, prepared: PreparedSum) -> Piece:
@@ -132,13 +134,18 @@ class Writer:
         codes = w.codes
         if layer.call.kernel == "depthwise_conv_2d":
             codes = np.moveaxis(codes, 0, -1)
-        per_channel = getattr(layer.call.parameters, "per_channel")  # noqa: B009 - Conv or Dense
-        scales = slice(None) if per_channel else slice(1)
-        return [
+        arrays = [
             Array(f"{layer.name}_weights", codes, by(codes.shape)),
             Array(f"{layer.name}_bias", w.bias.astype(np.int32)),
-            Array(f"{layer.name}_multipliers", w.multipliers[scales].astype(np.int32)),
-            Array(f"{layer.name}_shifts", w.shifts[scales].astype(np.int8)),
+        ]
+        if isinstance(w.rounding, Once):
+            return [*arrays, Array(f"{layer.name}_scales", w.rounding.scales)]
+        per_channel = getattr(layer.call.parameters, "per_channel")  # noqa: B009 - Conv or Dense
+        scales = w.rounding.of(slice(None) if per_channel else slice(1))
+        return [
+            *arrays,
+            Array(f"{layer.name}_multipliers", scales.multipliers.astype(np.int32)),
+            Array(f"{layer.name}_shifts", scales.shifts.astype(np.int8)),
         ]
 
     def _fast(self, layer: Layer, prepared: Prepared) -> Piece:
@@ -182,10 +189,11 @@ class Writer:
         name, w, line = layer.name, layer.weights, prepared.line
         assert w is not None
         if line is None:
+            assert isinstance(w.rounding, Twice)
             return [
                 Array(f"{name}_bias", prepared.bias.astype(np.int32)),
-                Array(f"{name}_multiplier", w.multipliers.astype(np.int32)),
-                Array(f"{name}_shift", w.shifts.astype(np.int8)),
+                Array(f"{name}_multiplier", w.rounding.multipliers.astype(np.int32)),
+                Array(f"{name}_shift", w.rounding.shifts.astype(np.int8)),
             ]
         arrays = [
             Array(f"{name}_bias", line.bias.astype(np.int32)),

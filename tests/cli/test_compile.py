@@ -62,3 +62,18 @@ def test_flash_tests_itself_in_qemu():
     assert said["differing"] == 0
     assert 0 < said["bytes_stack"] <= 1024
     assert said["bytes_flash"] > said["bytes_weights"]
+
+
+def test_compile_rounds_twice_unless_told_otherwise(tmp_path):
+    for rounding in ("double", "single"):
+        folder = tmp_path / rounding
+        assert run("compile", MODEL, "--out", folder, "--rounding", rounding).exit_code == 0
+    run("compile", MODEL, "--out", tmp_path / "default")
+    texts = {f: (tmp_path / f / "weights.c").read_text() for f in ("double", "single", "default")}
+    assert texts["default"] == texts["double"] != texts["single"]
+
+
+def test_compile_refuses_to_round_an_updatable_model_once(tmp_path):
+    result = run("compile", MODEL, "--out", tmp_path, "--rounding", "single", "--updatable", 1)
+    assert result.exit_code == Exit.USAGE
+    assert "--rounding single" in result.output

@@ -62,6 +62,17 @@ typedef struct {
 void mf_int8_fully_connected(const mf_int8_dense *p, const mf_int8_filter *filter,
                              const int8_t *input, int8_t *output);
 
+/* FULLY_CONNECTED as LiteRT's reference kernel computes it: the product of a sum and a scale,
+ * one for each output, is rounded once, half away from zero. */
+typedef struct {
+    const int8_t *weights;
+    const int32_t *bias;
+    const double *scales;
+} mf_int8_once_filter;
+
+void mf_int8_fully_connected_once(const mf_int8_dense *p, const mf_int8_once_filter *filter,
+                                  const int8_t *input, int8_t *output);
+
 /* AVERAGE_POOL_2D and MAX_POOL_2D: every window holds at least one tap inside the input. */
 typedef struct {
     mf_shape input, output;
