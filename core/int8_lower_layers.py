@@ -25,8 +25,16 @@ from core.int8_calls import (
     Stored,
     Window,
 )
-from core.int8_numbers import LEAST, input_radius, logistic_table, multiplier_of, tanh_table
-from core.int8_site import Site, coding, image, range_of, same_coding, scale_of
+from core.int8_numbers import (
+    LEAST,
+    MOST,
+    input_radius,
+    logistic_table,
+    multiplier_of,
+    rescale,
+    tanh_table,
+)
+from core.int8_site import Site, byte_coding, coding, image, range_of, same_coding, scale_of
 
 
 def _window(site: Site, source: Shape, target: Shape, kernel: tuple[int, int]) -> Window:
@@ -75,6 +83,7 @@ def _filter(site: Site, axis: int) -> tuple[Filter, int]:
 
 def _convolution(site: Site, *, depthwise: bool) -> list[Call]:
     source, target, shape = image(site.input()), image(site.output), site.input(1).shape
+    zero = coding(site.input())[1]
     if len(shape) != 4:
         raise ValueError(f"weights of shape {shape}")
     made, per_channel = _filter(site, 3 if depthwise else 0)
@@ -89,7 +98,6 @@ def _convolution(site: Site, *, depthwise: bool) -> list[Call]:
         fits = fits and groups > 0 and target.channels % groups == 0
     if not fits:
         raise ValueError(f"weights of shape {shape} for {source} to {target}")
-    zero = coding(site.input())[1]
     limits = range_of(site.output, site.options["activation"])
     parameters = Conv(source, target, window, depth, zero, per_channel, limits)
     kernel = "depthwise_conv_2d" if depthwise else "conv_2d"
@@ -98,6 +106,7 @@ def _convolution(site: Site, *, depthwise: bool) -> list[Call]:
 
 def _fully_connected(site: Site) -> list[Call]:
     source, target, shape = site.input(), site.output, site.input(1).shape
+    zero = coding(source)[1]
     if len(shape) != 2 or prod(source.shape) % shape[1]:
         raise ValueError(f"weights of shape {shape} for an input of shape {source.shape}")
     rows = prod(source.shape) // shape[1]
@@ -105,7 +114,7 @@ def _fully_connected(site: Site) -> list[Call]:
         raise ValueError(f"an output of shape {target.shape} for {rows} rows of {shape[0]}")
     made, per_channel = _filter(site, 0)
     limits = range_of(target, site.options["activation"])
-    parameters = Dense(rows, shape[1], shape[0], coding(source)[1], per_channel, limits)
+    parameters = Dense(rows, shape[1], shape[0], zero, per_channel, limits)
     return [site.call("fully_connected", parameters, filter=made)]
 
 
@@ -160,13 +169,38 @@ def _rescale(site: Site, activation: str = "NONE") -> list[Call]:
     return [site.call("requantize", parameters)]
 
 
+def _relu6(site: Site) -> list[Call]:
+    """RELU6 keeps codes as they are, even where the output has another scale."""
+    limits = range_of(site.input(), "RELU6")
+    coding(site.output)
+    count = prod(site.output.shape)
+    return [site.call("requantize", Rescale(count, limits.zero_point, scale_of(1.0), limits))]
+
+
 def _quantize(site: Site) -> list[Call]:
+    if np.uint8 in (site.input().dtype, site.output.dtype):
+        return _of_bytes(site)
     if site.input().dtype == np.int8:
         return _rescale(site)
     if site.input().dtype != np.float32:
-        raise ValueError(f"from {site.input().dtype.name}: float32 and int8 are allowed")
+        raise ValueError(f"from {site.input().dtype.name}: float32, int8 and uint8 are allowed")
     scale, zero_point = coding(site.output)
     return [site.call("quantize", Real(prod(site.output.shape), zero_point, float(scale)))]
+
+
+def _of_bytes(site: Site) -> list[Call]:
+    """QUANTIZE between uint8 and int8: a table of all bytes, in the order of int8."""
+    source, zero = byte_coding(site.input())
+    target, target_zero = byte_coding(site.output)
+    codes = np.arange(LEAST, MOST + 1)
+    if site.input().dtype == np.uint8:
+        codes = codes % 256
+    scale = multiplier_of(float(source) / float(target))
+    ends = np.iinfo(site.output.dtype)
+    made = np.array([rescale(int(x) - zero, *scale) + target_zero for x in codes])
+    table = made.clip(ends.min, ends.max).astype(site.output.dtype).view(np.int8)
+    call = site.call("lookup", Count(prod(site.output.shape)))
+    return [replace(call, inputs=(*call.inputs, Derived(table)))]
 
 
 def _dequantize(site: Site) -> list[Call]:
@@ -186,7 +220,7 @@ OPERATORS: dict[str, Callable[[Site], list[Call]]] = {
     "LOGISTIC": lambda site: _table(site, logistic_table, (np.float32(1 / 256), LEAST)),
     "TANH": lambda site: _table(site, tanh_table, (np.float32(1 / 128), 0)),
     "RELU": lambda site: _rescale(site, "RELU"),
-    "RELU6": lambda site: _rescale(site, "RELU6"),
+    "RELU6": _relu6,
     "QUANTIZE": _quantize,
     "DEQUANTIZE": _dequantize,
 }

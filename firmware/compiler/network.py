@@ -15,6 +15,8 @@ from firmware.compiler.rounding import Ints, Once, Rounding, Twice
 from tflite_models.errors import ModelError
 from tflite_models.graph import Graph
 
+DTYPES = ("int8", "uint8", "float32")
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -105,6 +107,9 @@ def read_network(graph: Graph, *, single: bool = False) -> Network:
 
 def _tensor(graph: Graph, index: int) -> Tensor:
     tensor = graph.tensors[index]
+    if tensor.dtype.name not in DTYPES:
+        allowed = ", ".join(DTYPES)
+        raise ModelError("graph", f"tensor {index} is {tensor.dtype.name}: {allowed} are allowed")
     shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
     return Tensor(index, shape, tensor.nbytes, tensor.dtype.name)
 

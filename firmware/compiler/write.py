@@ -33,7 +33,7 @@ _PARAMETERS = {
     "quantize": "mf_int8_real",
     "dequantize": "mf_int8_real",
 }
-_C = {"int8": "int8_t", "float32": "float"}
+_C = {"int8": "int8_t", "uint8": "uint8_t", "float32": "float"}
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,12 @@ class Writer:
     # --- places
 
     def _at(self, tensor: int) -> str:
-        place = f"arena.bytes + {self._plan.offsets[tensor]}"
+        """A tensor as a kernel takes it: bytes that are not float are int8 to all of them."""
         kind = self._network.tensors[tensor].dtype
+        return self._cast(tensor, "float32" if kind == "float32" else "int8")
+
+    def _cast(self, tensor: int, kind: str) -> str:
+        place = f"arena.bytes + {self._plan.offsets[tensor]}"
         return place if kind == "int8" else f"({_C[kind]} *)(void *)({place})"
 
     def _scratch(self, layer: str) -> str:
@@ -286,13 +290,13 @@ const {_C[target.dtype]} *{name}_output(void);
         ]
         for layer, piece in zip(network.layers, self._pieces, strict=True):
             parts.append(f"/* {self._describe(layer)} */\n{piece.parameters}")
-        begin = f"    return {self._at(network.input)};\n"
+        begin = f"    return {self._cast(network.input, source.dtype)};\n"
         parts.append(f"{_C[source.dtype]} *{name}_input(void) {{\n{begin}}}\n")
         calls = "".join(f"    {_broken(piece.call)}\n" for piece in self._pieces)
         parts.append(f"void {name}_run(void) {{\n{calls}}}\n")
         parts.append(
             f"const {_C[target.dtype]} *{name}_output(void) {{\n"
-            f"    return {self._at(network.output)};\n}}\n"
+            f"    return {self._cast(network.output, target.dtype)};\n}}\n"
         )
         return "\n".join(parts)
 
