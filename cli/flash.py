@@ -47,10 +47,12 @@ def command(
     """Build MODEL for a board and run it there: in QEMU with a self-test, else by its tool."""
     from firmware.compiler.compile import compile_model
     from firmware.qemu import MACHINES
+    from firmware.targets import TARGETS, needs
 
     file = model.read_bytes()
     name = model.parent.name if model.stem == "model" else model.stem
     compiled = compile_model(file, name)
+    needs(compiled, TARGETS[board])
     with tempfile.TemporaryDirectory() as temporary:
         folder = out_folder or Path(temporary)
         if board in MACHINES:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.int8_calls import Conv, Dense
 from firmware.compiler.network import Constant, Layer, Network, Tensor
-from firmware.compiler.pack import DENSE_PAIRS, pairs, sparse
+from firmware.compiler.pack import DENSE_PAIRS, Layout, pairs, sparse
 from firmware.compiler.plan import Plan
 from firmware.compiler.prepare import Prepared, PreparedSum
 from firmware.compiler.rounding import Once, Twice
@@ -45,6 +45,10 @@ class Array:
     comment: str = ""
     pairs: NDArray[np.int32] | None = None
 
+    def of(self, layout: Layout) -> NDArray[Any]:
+        """The values in one layout."""
+        return self.values if layout == "rows" or self.pairs is None else self.pairs
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:
@@ -64,8 +68,11 @@ class Writer:
         network: Network,
         prepared: dict[str, Prepared | PreparedSum | None],
         plan: Plan,
+        layout: Layout | None = None,
     ) -> None:
+        """layout: the only one that is written; None: the compiler's macros choose."""
         self._name = name
+        self._layout_only = layout
         self._network = network
         self._prepared = prepared
         self._plan = plan
@@ -81,9 +88,9 @@ class Writer:
             "weights.c": self._weights_c(),
         }
 
-    def array_bytes(self) -> dict[str, int]:
-        """Bytes of each constant in weights.c, as plain C and Helium have it."""
-        return {a.name: a.values.nbytes for a in self._arrays()}
+    def array_bytes(self, layout: Layout) -> dict[str, int]:
+        """Bytes of each constant in weights.c in one layout."""
+        return {a.name: a.of(layout).nbytes for a in self._arrays()}
 
     def _arrays(self) -> list[Array]:
         return [*self._paddings.values(), *(a for piece in self._pieces for a in piece.arrays)]
@@ -317,13 +324,27 @@ const {_C[target.dtype]} *{name}_output(void);
         for a in self._arrays():
             rows = f"extern {declaration(a.name, a.values)};\n"
             if a.pairs is not None:
-                rows = either(f"extern {declaration(a.name, a.pairs)};\n", rows)
+                rows = self._either(f"extern {declaration(a.name, a.pairs)};\n", rows)
             lines.append(rows)
         return (
             f"/* The constants of model.c. */\n#ifndef {guard}\n#define {guard}\n\n"
             '#include <stdint.h>\n\n#include "microfed/layers.h"\n\n'
-            f"{''.join(lines)}\n#endif\n"
+            f"{self._only()}{''.join(lines)}\n#endif\n"
         )
+
+    def _either(self, pairs: str, rows: str) -> str:
+        """The text of one layout, or of both for the compiler to choose from."""
+        if self._layout_only is not None:
+            return pairs if self._layout_only == "pairs" else rows
+        return f"#if MF_LAYERS_DSP\n{pairs}#else\n{rows}#endif\n"
+
+    def _only(self) -> str:
+        """What stops a compiler whose kernels read another layout."""
+        if self._layout_only is None:
+            return ""
+        wrong, has = ("!", "has no") if self._layout_only == "pairs" else ("", "has the")
+        text = f"these weights are for another processor: this one {has} DSP extension"
+        return f'#if {wrong}MF_LAYERS_DSP\n#error "{text}"\n#endif\n\n'
 
     def _weights_c(self) -> str:
         parts = ['#include "weights.h"\n']
@@ -332,13 +353,8 @@ const {_C[target.dtype]} *{name}_output(void);
                 parts.append(array(a.name, a.values, comment=a.comment))
                 continue
             comment = f"/* {a.comment} */\n" if a.comment else ""
-            parts.append(comment + either(array(a.name, a.pairs), array(a.name, a.values)))
+            parts.append(comment + self._either(array(a.name, a.pairs), array(a.name, a.values)))
         return "\n".join(parts)
-
-
-def either(dsp: str, rows: str) -> str:
-    """Text for the DSP extension, and for the other paths."""
-    return f"#if MF_LAYERS_DSP\n{dsp}#else\n{rows}#endif\n"
 
 
 def _broken(call: str) -> str:
