@@ -112,7 +112,8 @@ def read_graph(data: bytes | bytearray) -> Graph:
 
     Of a bytearray the graph's arrays are writable views: writing patches the
     file.  Raises ModelError for anything that is not a whole, consistent file
-    with one subgraph and dense tensors.
+    with one subgraph and dense tensors, UnsupportedModel for an operator that
+    keeps a state.
     """
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise ModelError("file", f"not a .tflite file ({len(data)} bytes, no TFL3 at byte 4)")
@@ -123,6 +124,7 @@ def read_graph(data: bytes | bytearray) -> Graph:
         inputs = reader.indices(reader.subgraph.InputsAsNumpy(), len(tensors), least=0)
         outputs = reader.indices(reader.subgraph.OutputsAsNumpy(), len(tensors), least=0)
     graph = Graph(tensors, operators, inputs, outputs, len(data))
+    _check_states(graph, reader.states)
     _check_order(graph)
     return graph
 
@@ -141,6 +143,7 @@ class _Reader:
 
     def __init__(self, data: bytes | bytearray) -> None:
         self._budget = 2 * len(data)
+        self.states: set[int] = set()  # tensors that last from one input to the next
         with place("file"):
             self._model = schema.Model.GetRootAs(data)
             if self._model.Version() != 3:
@@ -187,8 +190,10 @@ class _Reader:
             kind = _TYPES.get(table.Type(), str(table.Type()))
             if kind not in _DTYPES:
                 raise ValueError(f"type {kind}: allowed are {', '.join(_DTYPES)}")
-            if table.Sparsity() is not None or table.IsVariable() or table.ExternalBuffer():
-                raise ValueError("sparse, variable and external tensors are not supported")
+            if table.Sparsity() is not None or table.ExternalBuffer():
+                raise ValueError("sparse and external tensors are not supported")
+            if table.IsVariable():
+                self.states.add(index)
             dtype = _DTYPES[kind]
             if prod(shape) * dtype.itemsize > MAX_TENSOR_BYTES:
                 raise ValueError(f"shape {shape}: more than {MAX_TENSOR_BYTES} bytes")
@@ -250,6 +255,15 @@ class _Reader:
         if number not in _CODES:
             raise ValueError(f"operator {number} is not in the schema")
         return _CODES[number]
+
+
+def _check_states(graph: Graph, states: set[int]) -> None:
+    """Raise UnsupportedModel, which names the operator, where one keeps a state."""
+    for operator in graph.operators:
+        kept = sorted(states.intersection(operator.inputs + operator.outputs))
+        if kept:
+            what = f"tensor {kept[0]} is a state that lasts from one input to the next"
+            raise unsupported(graph, operator, f"{what}: not supported")
 
 
 def _check_order(graph: Graph) -> None:
