@@ -48,6 +48,9 @@ class UpdatableWriter(Writer):
         text = "\n".join([self._run(), *(declaration(name, values) for name, values in members)])
         return crc32(text.encode())
 
+    def _symbol(self, name: str) -> str:
+        return name  # a member of the slot
+
     def _run(self) -> str:
         """The layers, each put together where it runs."""
         names = "|".join(a.name for a in self._arrays())

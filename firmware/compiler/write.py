@@ -41,6 +41,7 @@ class Array:
     """A constant in weights.c; with `pairs` the DSP extension has a layout of its own."""
 
     name: str
+    member: str  # of the layer's struct
     values: NDArray[Any]
     comment: str = ""
     pairs: NDArray[np.int32] | None = None
@@ -110,9 +111,9 @@ class Writer:
             operands.append(f"&{layer.name}_filter")
         for i, operand in enumerate(layer.inputs):
             if isinstance(operand, Constant):
-                arrays.append(Array(f"{layer.name}_operand_{i}", operand.values))
+                arrays.append(self._array(layer, f"operand_{i}", operand.values))
         inputs = [
-            self._at(x) if isinstance(x, int) else f"{layer.name}_operand_{i}"
+            self._at(x) if isinstance(x, int) else self._symbol(f"{layer.name}_operand_{i}")
             for i, x in enumerate(layer.inputs)
         ]
         if layer.call.kernel == "lookup":
@@ -121,7 +122,7 @@ class Writer:
         text = f"static const {kind} {layer.name} = {value(layer.call.parameters)};\n"
         if layer.weights is not None:
             once = "_once" if isinstance(layer.weights.rounding, Once) else ""
-            members = {a.name.removeprefix(f"{layer.name}_"): a.name for a in arrays}
+            members = {a.member: a.name for a in arrays}
             text += f"static const mf_int8{once}_filter {layer.name}_filter = {struct(members)};\n"
         listed = ", ".join([*operands, *inputs, self._at(layer.output)])
         call = f"mf_int8_{layer.call.kernel}{once}({listed});"
@@ -142,17 +143,17 @@ class Writer:
         if layer.call.kernel == "depthwise_conv_2d":
             codes = np.moveaxis(codes, 0, -1)
         arrays = [
-            Array(f"{layer.name}_weights", codes, by(codes.shape)),
-            Array(f"{layer.name}_bias", w.bias.astype(np.int32)),
+            self._array(layer, "weights", codes, by(codes.shape)),
+            self._array(layer, "bias", w.bias.astype(np.int32)),
         ]
         if isinstance(w.rounding, Once):
-            return [*arrays, Array(f"{layer.name}_scales", w.rounding.scales)]
+            return [*arrays, self._array(layer, "scales", w.rounding.scales)]
         per_channel = getattr(layer.call.parameters, "per_channel")  # noqa: B009 - Conv or Dense
         scales = w.rounding.of(slice(None) if per_channel else slice(1))
         return [
             *arrays,
-            Array(f"{layer.name}_multipliers", scales.multipliers.astype(np.int32)),
-            Array(f"{layer.name}_shifts", scales.shifts.astype(np.int8)),
+            self._array(layer, "multipliers", scales.multipliers.astype(np.int32)),
+            self._array(layer, "shifts", scales.shifts.astype(np.int8)),
         ]
 
     def _fast(self, layer: Layer, prepared: Prepared) -> Piece:
@@ -185,34 +186,34 @@ class Writer:
         packed = None
         if prepared.sparse:
             comment = f"{by(codes.shape)}, {np.count_nonzero(codes)} of them not zero"
-            return Array(f"{layer.name}_weights", sparse(rows), comment)
+            return self._array(layer, "weights", sparse(rows), comment)
         if prepared.kind == "conv":
             packed = pairs(rows, by_words=codes.shape[-1] % 4 == 0)
         elif prepared.kind == "dense":
             packed = pairs(rows, by_words=True, beside=DENSE_PAIRS)
-        return Array(f"{layer.name}_weights", rows, by(codes.shape), packed)
+        return self._array(layer, "weights", rows, by(codes.shape), packed)
 
     def _scaling_arrays(self, layer: Layer, prepared: Prepared) -> list[Array]:
-        name, w, line = layer.name, layer.weights, prepared.line
+        w, line = layer.weights, prepared.line
         assert w is not None
         if line is None:
             assert isinstance(w.rounding, Twice)
             return [
-                Array(f"{name}_bias", prepared.bias.astype(np.int32)),
-                Array(f"{name}_multiplier", w.rounding.multipliers.astype(np.int32)),
-                Array(f"{name}_shift", w.rounding.shifts.astype(np.int8)),
+                self._array(layer, "bias", prepared.bias.astype(np.int32)),
+                self._array(layer, "multiplier", w.rounding.multipliers.astype(np.int32)),
+                self._array(layer, "shift", w.rounding.shifts.astype(np.int8)),
             ]
         arrays = [
-            Array(f"{name}_bias", line.bias.astype(np.int32)),
-            Array(f"{name}_multiplier", line.multiplier.astype(np.int32)),
+            self._array(layer, "bias", line.bias.astype(np.int32)),
+            self._array(layer, "multiplier", line.multiplier.astype(np.int32)),
         ]
         if line.kink is not None:
-            arrays.append(Array(f"{name}_kink", line.kink.astype(np.int32)))
+            arrays.append(self._array(layer, "kink", line.kink.astype(np.int32)))
         return arrays
 
     def _scaling(self, layer: Layer, prepared: Prepared) -> str:
         limits = layer.call.parameters.range  # type: ignore[union-attr] # Conv or Dense
-        members = [f".{a.name[len(layer.name) + 1 :]} = {a.name}"
+        members = [f".{a.member} = {a.name}"
                    for a in self._scaling_arrays(layer, prepared)]  # fmt: skip
         members += [f".zero_point = {limits.zero_point}"]
         members += [f".least = {limits.least}", f".most = {limits.most}"]
@@ -226,14 +227,31 @@ class Writer:
         if inside and not w.pad_top and not w.pad_left:
             return "NULL"
         size = w.kernel_width * p.input.channels
-        name = f"padding_{p.input_zero - -128}"
+        name = self._symbol(f"padding_{p.input_zero - -128}")
         key = (p.input_zero, 0)
         known = self._paddings.get(key)
         if known is None or known.values.size < size:
             self._paddings[key] = Array(
-                name, np.full(size, p.input_zero, np.int8), f"the zero point {p.input_zero}"
+                name,
+                "padding",
+                np.full(size, p.input_zero, np.int8),
+                f"the zero point {p.input_zero}",
             )
         return name
+
+    def _array(
+        self,
+        layer: Layer,
+        member: str,
+        values: NDArray[Any],
+        comment: str = "",
+        pairs: NDArray[np.int32] | None = None,
+    ) -> Array:
+        return Array(self._symbol(f"{layer.name}_{member}"), member, values, comment, pairs)
+
+    def _symbol(self, name: str) -> str:
+        """A constant's name to the linker: two models may be in one program."""
+        return f"{self._name}_{name}"
 
     # --- places
 

@@ -56,7 +56,7 @@ def with_own_names(compiled):
     text = "".join(files[f] for f in ("model.h", "weights.h", "model.c", "weights.c"))
     text = re.sub(r'#include "(model|weights)\.h"', "", text + batch(compiled))
     layers = [layer.name for layer in compiled.network.layers]
-    own = {"arena", "run_batch", *layers, *(f"{x}_filter" for x in layers), *compiled.array_bytes}
+    own = {"arena", "run_batch", *layers, *(f"{x}_filter" for x in layers)}
     # a name, and not the field of a struct that is called the same
     return re.sub(rf"(?<!\.)\b({'|'.join(sorted(own))})\b", rf"{compiled.name}_\1", text)
 
