@@ -101,8 +101,8 @@ def command(
     plan = compiled.plan
     out.line(
         f"{out_folder}: {len(compiled.network.layers)} layers, {size(compiled.weight_bytes)} of "
-        f"weights, {size(compiled.constant_bytes)} of other constants, {size(plan.size)} of RAM "
-        f"(no plan needs less than {size(plan.bound)})"
+        f"weights, {size(compiled.constant_bytes)} of other constants, "
+        f"{size(compiled.ram_bytes)} of RAM (no plan needs less than {size(plan.bound)})"
     )
     if target and needed:
         out.line(
@@ -115,7 +115,7 @@ def command(
             "name": compiled.name,
             "bytes_weights": compiled.weight_bytes,
             "bytes_constants": compiled.constant_bytes,
-            "bytes_ram": plan.size,
+            "bytes_ram": compiled.ram_bytes,
             "bytes_ram_bound": plan.bound,
             "layers": [layer.name for layer in compiled.network.layers],
             "files": sorted(files),

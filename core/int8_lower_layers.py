@@ -23,6 +23,7 @@ from core.int8_calls import (
     Shape,
     SoftmaxRows,
     Stored,
+    Svdf,
     Window,
 )
 from core.int8_numbers import (
@@ -35,6 +36,7 @@ from core.int8_numbers import (
     tanh_table,
 )
 from core.int8_site import Site, byte_coding, coding, image, range_of, same_coding, scale_of
+from tflite_models.graph import Tensor
 
 
 def _window(site: Site, source: Shape, target: Shape, kernel: tuple[int, int]) -> Window:
@@ -116,6 +118,51 @@ def _fully_connected(site: Site) -> list[Call]:
     limits = range_of(target, site.options["activation"])
     parameters = Dense(rows, shape[1], shape[0], zero, per_channel, limits)
     return [site.call("fully_connected", parameters, filter=made)]
+
+
+def _svdf(site: Site) -> list[Call]:
+    (source, zero), (target, _) = coding(site.input()), coding(site.output)
+    features, times, state = site.input(1), site.input(2), site.input(4)
+    site.constant(1, "int8")
+    site.constant(2, "int16")
+    rank, filters = site.options["rank"], features.shape[0] if features.shape else 0
+    if len(features.shape) != 2 or rank < 1 or filters % rank or len(times.shape) != 2:
+        raise ValueError(f"weights of {features.shape} and {times.shape} for a rank of {rank}")
+    units, memory = filters // rank, times.shape[1]
+    if (
+        prod(site.input().shape) != features.shape[1]
+        or times.shape[0] != filters
+        or prod(site.output.shape) != units
+        or state.dtype != np.int16
+        or prod(state.shape) != filters * memory
+        or not state.is_state
+    ):
+        raise ValueError(f"shapes that do not fit together, or a state that is {state.dtype.name}")
+    bias: Stored | Derived = Derived(np.zeros(units, np.int32))
+    if site.operator.inputs[3] >= 0:
+        if site.constant(3, "int32").size != units:
+            raise ValueError("the bias has not one value for each unit")
+        bias = Stored(site.input(3).index)
+    scales = [float(_scale(tensor)) for tensor in (features, times, state)]
+    parameters = Svdf(
+        features.shape[1],
+        units,
+        rank,
+        memory,
+        zero,
+        scale_of(float(source) * scales[0] / scales[2]),
+        scale_of(scales[2] * scales[1] / float(target)),
+        range_of(site.output),
+    )
+    call = site.call("svdf", parameters, site.input(), features, times)
+    return [replace(call, inputs=(*call.inputs, bias))]
+
+
+def _scale(tensor: Tensor) -> np.float32:
+    q = tensor.quantization
+    if q is None or q.scale.size != 1 or q.zero_point.any():
+        raise ValueError(f"tensor {tensor.index} needs one scale and a zero point of 0")
+    return np.float32(q.scale[0])
 
 
 def _pool(site: Site, kernel: str) -> list[Call]:
@@ -214,6 +261,7 @@ OPERATORS: dict[str, Callable[[Site], list[Call]]] = {
     "CONV_2D": lambda site: _convolution(site, depthwise=False),
     "DEPTHWISE_CONV_2D": lambda site: _convolution(site, depthwise=True),
     "FULLY_CONNECTED": _fully_connected,
+    "SVDF": _svdf,
     "AVERAGE_POOL_2D": lambda site: _pool(site, "average_pool_2d"),
     "MAX_POOL_2D": lambda site: _pool(site, "max_pool_2d"),
     "SOFTMAX": _softmax,

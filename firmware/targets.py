@@ -94,7 +94,7 @@ def needs(compiled: Compiled, target: Target) -> Needs:
     """What the model needs; raises DoesNotFitError if the target has less."""
     constants = sum(compiled.layout_bytes[target.core.layout].values())
     code = CODE + CODE_OF_LAYER * len(compiled.network.layers)
-    found = Needs(constants + code, compiled.plan.size + STACK)
+    found = Needs(constants + code, compiled.ram_bytes + STACK)
     parts = (
         (
             "flash",
@@ -106,7 +106,7 @@ def needs(compiled: Compiled, target: Target) -> Needs:
             "RAM",
             found.bytes_ram_needed,
             target.ram,
-            f"tensors {compiled.plan.size:,} + stack {STACK:,}",
+            f"tensors {compiled.ram_bytes:,} + stack {STACK:,}",
         ),
     )
     short = [

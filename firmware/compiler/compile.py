@@ -32,6 +32,11 @@ class Compiled:
         return self.layout_bytes["rows"]
 
     @property
+    def ram_bytes(self) -> int:
+        """Bytes of the arena and of what lasts from one input to the next."""
+        return self.plan.size + sum(layer.state_bytes for layer in self.network.layers)
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes of weights."""
         return sum(n for name, n in self.array_bytes.items() if name.endswith("_weights"))

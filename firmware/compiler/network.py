@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.int8_calls import Activation, Call, Derived, Stored
+from core.int8_calls import Activation, Call, Derived, Stored, Svdf
 from core.int8_lower import lower
 from firmware.compiler.names import Namer
 from firmware.compiler.rounding import Ints, Once, Rounding, Twice
@@ -58,6 +58,12 @@ class Layer:
     inputs: tuple[int | Constant, ...]  # tensors by index
     output: int
     weights: Weights | None = None
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes that last from one input to the next."""
+        p = self.call.parameters
+        return 2 * p.units * p.rank * p.memory if isinstance(p, Svdf) else 0
 
     @property
     def reads(self) -> tuple[int, ...]:

@@ -148,6 +148,26 @@ typedef struct {
 
 void mf_int8_softmax(const mf_int8_softmax_rows *p, const int8_t *input, int8_t *output);
 
+/* SVDF of one vector.  A state of units · rank rows of `memory` codes, zero at first, lasts from
+ * one input to the next: each row forgets its first code and gains a sum of the input at its
+ * end.  An output is the sum of `rank` rows, each multiplied by its weights over time. */
+typedef struct {
+    int32_t inputs, units, rank, memory;
+    int32_t input_zero;
+    mf_int8_scale feature_scale; /* of a sum of the input to a code of the state */
+    mf_int8_scale scale;
+    mf_int8_range range;
+} mf_int8_svdf_layer;
+
+typedef struct {
+    const int8_t *weights;       /* [units · rank][inputs] */
+    const int16_t *time_weights; /* [units · rank][memory] */
+    const int32_t *bias;         /* one for each unit */
+} mf_int8_svdf_filter;
+
+void mf_int8_svdf(const mf_int8_svdf_layer *p, const mf_int8_svdf_filter *filter,
+                  const int8_t *input, int16_t *state, int8_t *output);
+
 /* LOGISTIC and TANH: table[code + 128].  The output may be the input. */
 typedef struct {
     int32_t count;
