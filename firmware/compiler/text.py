@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH = 100
-_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
+_TYPES = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "float64": "double",
+}
 
 
 def value(x: Any, indent: int = 0) -> str:
@@ -49,7 +55,9 @@ def declaration(name: str, values: NDArray[Any]) -> str:
     return f"const {_TYPES[values.dtype.name]} {name}[{values.size}]"
 
 
-def _number(x: int) -> str:
+def _number(x: float) -> str:
+    if isinstance(x, float):
+        return x.hex()
     return "INT32_MIN" if x == -(2**31) else str(x)
 
 
