@@ -137,6 +137,17 @@ class _Samples(Structure):
     _fields_ = (("x", c_size_t), ("y", c_size_t), ("count", c_int32))
 
 
+class _Stored(Structure):
+    _fields_ = (
+        ("weights", c_size_t),
+        ("bias", c_size_t),
+        ("scales", c_size_t),
+        ("mask", c_size_t),
+        ("scale_count", c_int32),
+        ("input_scale", c_float),
+    )
+
+
 class CoreError(Exception):
     """A call of the core ended with another status than OK."""
 
@@ -149,8 +160,8 @@ class CoreError(Exception):
 def _functions() -> ctypes.CDLL:
     """The library, its signatures declared and its structs compared with ours."""
     core = library()
-    ours = [ctypes.sizeof(s) for s in (Tensor, Step, _Model, Recipe, _Samples)]
-    theirs = list((c_uint32 * 5).in_dll(core, "mf_train_sizes"))
+    ours = [ctypes.sizeof(s) for s in (Tensor, Step, _Model, Recipe, _Samples, _Stored)]
+    theirs = list((c_uint32 * 6).in_dll(core, "mf_train_sizes"))
     if ours != theirs:
         raise RuntimeError(f"the core was compiled from other sources: structs {theirs}, {ours}")
     address, model = c_size_t, POINTER(_Model)
@@ -165,6 +176,8 @@ def _functions() -> ctypes.CDLL:
         *(address, POINTER(Recipe), POINTER(_Samples), c_uint32),
         *(address, address, address, POINTER(c_double), address, c_size_t),
     )
+    core.mf_gradient_bytes.argtypes = (address,)
+    core.mf_gradient_bytes.restype = c_size_t
     core.mf_gradient.argtypes = (
         *(address, POINTER(_Samples), c_int32, address, address),
         *(POINTER(c_double), address, c_size_t),
@@ -253,7 +266,7 @@ class Plan:
                 byref(model.struct), trains, tile, chosen, self._at, max(size, 0)
             ),
         )
-        self._workspace = self.memory(Recipe(1, 1, 0.0), 0)
+        self._workspace = int(self._core.mf_gradient_bytes(self._at))
 
     def memory(self, recipe: Recipe, samples: int) -> int:
         """Bytes that a call of `train` needs, the plan itself not among them."""

@@ -51,5 +51,7 @@
         .squared_error = squared_error,                                                            \
         .squares = squares,                                                                        \
         .folded = folded,                                                                          \
-        .update = update,                                                                          \
+        .begin = begin,                                                                            \
+        .join = join,                                                                              \
+        .finish = finish,                                                                          \
     }
