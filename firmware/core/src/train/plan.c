@@ -13,9 +13,17 @@ static uint64_t lines(uint64_t floats) {
     return (floats + LINE - 1) / LINE * LINE;
 }
 
+/* Arrays of the plan begin at a multiple of what each of their members needs. */
 static size_t aligned(size_t bytes) {
-    return (bytes + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN;
+    const size_t unit = sizeof(int64_t);
+    return (bytes + unit - 1) / unit * unit;
 }
+
+/* What MF_PLAN_BYTES counts with; a negative size does not compile. */
+typedef char plans_fit[sizeof(mf_plan) + 4 * sizeof(int64_t) <= 40 * sizeof(ptrdiff_t) ? 1 : -1];
+typedef char pieces_fit[2 * sizeof(mf_piece) <= 8 * sizeof(ptrdiff_t) ? 1 : -1];
+typedef char steps_fit[sizeof(mf_step_plan) + 2 * sizeof(mf_slot) <= 34 * sizeof(ptrdiff_t) ? 1
+                                                                                            : -1];
 
 size_t mf_plan_bytes(const mf_train_model *model) {
     if (model->tensor_count < 1 || model->tensor_count > 1 << 12 || model->step_count < 1 ||
