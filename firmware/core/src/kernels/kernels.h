@@ -41,7 +41,7 @@ typedef struct {
     int32_t columns;
     ptrdiff_t a_column; /* by_channel only: A[row, k] has a value for each column */
     ptrdiff_t b_column; /* product: 1 unless width is 1; by_channel: 0 is allowed too */
-    ptrdiff_t c_column;
+    ptrdiff_t c_column; /* product: 1 if width is 1 */
     bool adds;
     mf_hold hold;
 } mf_product;

@@ -27,12 +27,13 @@
 #define MF_UNROLL
 #endif
 
+#include "kernels/simple.h"
+
 #include "kernels/product.h"
 
 #include "kernels/channel.h"
 #include "kernels/loss.h"
 #include "kernels/pool.h"
-#include "kernels/simple.h"
 #include "kernels/update.h"
 
 #define MF_KERNELS                                                                                 \

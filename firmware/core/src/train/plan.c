@@ -22,8 +22,8 @@ static size_t aligned(size_t bytes) {
 /* What MF_PLAN_BYTES counts with; a negative size does not compile. */
 typedef char plans_fit[sizeof(mf_plan) + 4 * sizeof(int64_t) <= 40 * sizeof(ptrdiff_t) ? 1 : -1];
 typedef char pieces_fit[2 * sizeof(mf_piece) <= 8 * sizeof(ptrdiff_t) ? 1 : -1];
-typedef char steps_fit[sizeof(mf_step_plan) + 2 * sizeof(mf_slot) <= 34 * sizeof(ptrdiff_t) ? 1
-                                                                                            : -1];
+typedef char
+    steps_fit[sizeof(mf_step_plan) + 2 * sizeof(mf_slot) <= 34 * sizeof(ptrdiff_t) ? 1 : -1];
 
 size_t mf_plan_bytes(const mf_train_model *model) {
     if (model->tensor_count < 1 || model->tensor_count > 1 << 12 || model->step_count < 1 ||

@@ -135,6 +135,10 @@ static bool is_unpruned(const mf_stored *stored, int32_t i) {
 
 int32_t mf_stored_values(const mf_plan *plan, const mf_slot *slot, int32_t at, float *values) {
     const int32_t end = least(at + MF_STORED_AT_ONCE, slot->to);
+    if (slot->decays && plan->stored[slot->step].mask == NULL) {
+        mf_decode(plan, slot->step, at, end, values);
+        return end - at;
+    }
     int32_t count = 0;
     for (int32_t i = at; i < end; i++) {
         if (!slot->decays) {
