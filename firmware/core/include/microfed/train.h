@@ -109,7 +109,7 @@ MF_EXPORT int mf_has_path(int32_t path);
 typedef struct mf_plan mf_plan;
 
 /* Bytes that a plan of so many tensors and steps takes at most, for memory that is static. */
-#define MF_PLAN_BYTES(tensors, steps) (sizeof(ptrdiff_t) * (40 + 8 * (tensors) + 34 * (steps)))
+#define MF_PLAN_BYTES(tensors, steps) (sizeof(ptrdiff_t) * (40 + 12 * (tensors) + 34 * (steps)))
 
 /* Bytes that a plan of the model takes; 0 for a model whose counts are out of range. */
 MF_EXPORT size_t mf_plan_bytes(const mf_train_model *model);

@@ -20,8 +20,8 @@ static size_t aligned(size_t bytes) {
 }
 
 /* What MF_PLAN_BYTES counts with; a negative size does not compile. */
-typedef char plans_fit[sizeof(mf_plan) + 4 * sizeof(int64_t) <= 40 * sizeof(ptrdiff_t) ? 1 : -1];
-typedef char pieces_fit[2 * sizeof(mf_piece) <= 8 * sizeof(ptrdiff_t) ? 1 : -1];
+typedef char plans_fit[sizeof(mf_plan) + 5 * sizeof(int64_t) <= 40 * sizeof(ptrdiff_t) ? 1 : -1];
+typedef char pieces_fit[3 * sizeof(mf_piece) <= 12 * sizeof(ptrdiff_t) ? 1 : -1];
 typedef char
     steps_fit[sizeof(mf_step_plan) + 2 * sizeof(mf_slot) <= 34 * sizeof(ptrdiff_t) ? 1 : -1];
 
@@ -32,7 +32,7 @@ size_t mf_plan_bytes(const mf_train_model *model) {
     }
     const size_t tensors = (size_t)model->tensor_count, steps = (size_t)model->step_count;
     return aligned(sizeof(mf_plan)) + aligned(steps * sizeof(mf_step_plan)) +
-           2 * aligned(tensors * sizeof(mf_piece)) + aligned(2 * steps * sizeof(mf_slot));
+           3 * aligned(tensors * sizeof(mf_piece)) + aligned(2 * steps * sizeof(mf_slot));
 }
 
 /* Cut the plan's arrays from its memory. */
@@ -47,6 +47,8 @@ static mf_plan *carve(const mf_train_model *model, void *memory) {
     plan->values = (mf_piece *)(void *)at;
     at += aligned(tensors * sizeof(mf_piece));
     plan->gradients = (mf_piece *)(void *)at;
+    at += aligned(tensors * sizeof(mf_piece));
+    plan->winners = (mf_piece *)(void *)at;
     at += aligned(tensors * sizeof(mf_piece));
     plan->slots = (mf_slot *)(void *)at;
     plan->model = model;
@@ -249,7 +251,8 @@ static bool lay_out(mf_plan *plan) {
         const uint64_t size =
             lines((uint64_t)mf_elements(model->tensors[t].shape) * (uint64_t)plan->tile);
         plan->values[t].size = plan->gradients[t].size = (size_t)size;
-        pieces += 2 * size;
+        plan->winners[t].size = (size_t)lines((size + 3) / 4); /* bytes */
+        pieces += 3 * size;
     }
     if (at + pieces + (uint64_t)plan->trained + LINE > PTRDIFF_MAX / sizeof(float)) {
         return false;

@@ -29,6 +29,7 @@ typedef struct {
     bool reached;   /* a gradient arrives at its output */
     bool passes[2]; /* it goes on to this input, */
     bool adds[2];   /* where another step has left one already */
+    bool marks;     /* a max pool that remembers the winners instead of its input */
 } mf_step_plan;
 
 /* A tensor's values, or the loss's gradient by them, for one tile. */
@@ -55,6 +56,7 @@ struct mf_plan {
     mf_step_plan *steps;
     mf_piece *values;    /* by tensor */
     mf_piece *gradients; /* by tensor */
+    mf_piece *winners;   /* by tensor: bytes, of the outputs of max pools that mark them */
     mf_slot *slots;
     int32_t slot_count;
     bool shared; /* some slot is that of several steps */
@@ -89,6 +91,10 @@ bool mf_is_held(const mf_train_tensor *tensor);
 
 /* Floats that padded copies of a step's input take for each sample; 0 where none is made. */
 size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kind);
+
+/* Whether the way back through a step compares its output with the bounds that it is held to; a
+ * max pool behind it that marks its winners has done so. */
+bool mf_is_gated(const mf_plan *plan, int32_t step);
 
 /* Begin and end of every value and gradient, then a place for each (pieces.c). */
 void mf_find_lifetimes(mf_plan *plan);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "train/conv.h"
+#include "train/max_pool.h"
 #include "train/parts.h"
 
 float *mf_value(const mf_run *run, int32_t tensor) {
@@ -12,6 +13,10 @@ float *mf_value(const mf_run *run, int32_t tensor) {
 
 float *mf_gradient_of(const mf_run *run, int32_t tensor) {
     return run->workspace + run->plan->pieces + run->plan->gradients[tensor].at;
+}
+
+static uint8_t *winners_of(const mf_run *run, int32_t tensor) {
+    return (uint8_t *)(run->workspace + run->plan->pieces + run->plan->winners[tensor].at);
 }
 
 static mf_shape shape_of(const mf_run *run, int32_t tensor) {
@@ -165,7 +170,11 @@ static void forward_step(const mf_run *run, int32_t index, int32_t samples) {
         mf_average(kernels, &planned->geometry, samples, x, &hold, y);
         return;
     case MF_MAX_POOL:
-        kernels->max_pool(&pool, samples, x, y);
+        if (planned->marks) {
+            mf_max_pool(&pool, samples, x, y, winners_of(run, step->output));
+        } else {
+            kernels->max_pool(&pool, samples, x, y);
+        }
         break;
     case MF_ADD:
         kernels->add(x, mf_value(run, step->inputs[1]), y, size);
@@ -251,8 +260,13 @@ static void backward_window(const mf_run *run, int32_t index, int32_t samples, f
         if (!planned->adds[0]) {
             memset(by_x, 0, size_of(run, step->inputs[0], samples) * sizeof(float));
         }
-        kernels->max_pool_back(&pool, samples, mf_value(run, step->inputs[0]),
-                               mf_value(run, step->output), by_y, by_x);
+        const float *y = mf_value(run, step->output);
+        if (planned->marks) {
+            const mf_hold hold = hold_of(run, step->inputs[0]);
+            mf_max_pool_back(&pool, samples, &hold, y, winners_of(run, step->output), by_y, by_x);
+        } else {
+            kernels->max_pool_back(&pool, samples, mf_value(run, step->inputs[0]), y, by_y, by_x);
+        }
         return;
     }
     default:
@@ -272,7 +286,7 @@ static void backward_step(const mf_run *run, int32_t index, int32_t samples) {
     const mf_step_plan *planned = &run->plan->steps[index];
     const size_t size = size_of(run, step->output, samples);
     float *by_y = mf_gradient_of(run, step->output);
-    if (mf_is_held(&run->plan->model->tensors[step->output])) {
+    if (mf_is_gated(run->plan, index)) {
         const mf_hold hold = hold_of(run, step->output);
         kernels->gate(&hold, mf_value(run, step->output), by_y, size);
     }
