@@ -27,7 +27,7 @@ from core.train import (
 )
 from tflite_models.parameters import Layout, Slot, Weights
 
-WORD = 32  # bits
+WORD = 32  # bits; a pointer of a microcontroller has as many
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +101,12 @@ class StoredPlan:
             ),
         )
         self.parameters = int(self._core.mf_stored_count(self._at))
+
+    @property
+    def static_bytes(self) -> int:
+        """MF_PLAN_BYTES on a microcontroller."""
+        model = self._keeps[0]
+        return WORD // 8 * (40 + 12 * len(model.tensors) + 34 * len(model.steps))
 
     def memory(self, recipe: Recipe, samples: int) -> int:
         """Bytes that a call of `train` needs, plan and weights not among them."""
