@@ -125,7 +125,7 @@ MF_EXPORT mf_status mf_plan_training(const mf_train_model *model, const uint8_t 
                                      int32_t tile, int32_t path, void *memory, size_t bytes);
 
 /* Bytes of memory that mf_train or mf_train_stored needs for so many samples.  Beside them a
- * device needs the plan, the weights and about 1 KB of stack.
+ * device needs the plan, the weights and 1.6 KB of stack.
  *
  * With `batch` ≤ tile, no momentum and no clipping, each layer is updated as soon as its
  * gradient is there, and no gradient is kept (on the portable path); else one float for each
