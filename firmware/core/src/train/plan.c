@@ -93,7 +93,7 @@ static bool joins_well(const mf_geometry *g, int32_t width) {
 
 size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kind) {
     const mf_geometry *g = &step->geometry;
-    const int32_t width = plan->kernels->width;
+    const int32_t width = mf_width(plan->kernels);
     if (step->weight_gradient == MF_ABSENT || width == 1 ||
         (mf_axis_is_whole(&g->rows) && mf_axis_is_whole(&g->columns)) ||
         (kind == MF_CONV && !joins_well(g, width))) {
@@ -219,7 +219,7 @@ static uint64_t lay_out_parts(mf_plan *plan, uint64_t at) {
  * less than 2^31 floats cannot fill. */
 static bool lay_out(mf_plan *plan) {
     const mf_train_model *model = plan->model;
-    const int32_t width = plan->kernels->width;
+    const int32_t width = mf_width(plan->kernels);
     uint64_t at = 0, padded = 0, pieces = 0;
     plan->weights = MF_ABSENT;
     if (width > 1) {
