@@ -114,9 +114,12 @@ bool mf_is_in_place(const mf_plan *plan, int32_t step) {
 static ptrdiff_t slot_for(mf_plan *plan, int32_t step, int32_t parameter, int32_t size,
                           bool decays) {
     for (int32_t i = 0; i < plan->slot_count; i++) {
-        if (plan->slots[i].parameter == parameter && plan->slots[i].to == size) {
+        const mf_slot *other = &plan->slots[i];
+        if (parameter < other->parameter + other->to && other->parameter < parameter + size) {
             plan->shared = true;
-            return plan->slots[i].gradient;
+        }
+        if (other->parameter == parameter && other->to == size) {
+            return other->gradient;
         }
     }
     const ptrdiff_t gradient = (ptrdiff_t)plan->trained; /* lay_out refuses what this cuts */
