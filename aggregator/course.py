@@ -170,8 +170,10 @@ class Course:
             )
         return self._record(state, ending)
 
-    def task(self, state: RoundState, objects: tuple[Manifest, ...], seconds: int) -> Task:
-        """What a member of the round is asked to do."""
+    def task(
+        self, state: RoundState, objects: tuple[Manifest, ...], seconds: int, data: bytes
+    ) -> Task:
+        """What a member of the round is asked to do; `data`: the objects, if they ride along."""
         settings, terms = self._settings, state.terms
         recipe = Recipe(
             epochs=settings.epochs,
@@ -195,6 +197,7 @@ class Course:
             objects=objects,
             check=terms.check,
             budget=self._budget,
+            data=data,
         )
 
     def _open(

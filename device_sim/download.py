@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from device_sim.events import Train
 from device_sim.feedback import kept_for
 from device_sim.models import DamagedError, Model, UntrainableError
@@ -32,6 +34,12 @@ def proceed(turn: Turn) -> None:
             turn.say_hello()
             turn.expect_hello()
         return
+    data = task.brings(manifest)
+    if data:
+        if sha256(data).digest() == manifest.digest:
+            _take_object(turn, manifest, data)
+            return
+        turn.refuse("object: damaged")
     pull = device.pull
     if pull is None or pull.manifest != manifest:
         pull = _new_pull(turn, manifest)
@@ -85,19 +93,28 @@ def _ask(turn: Turn, retry: Retry) -> None:
 
 
 def _complete(turn: Turn) -> None:
-    """Check the whole object, make the model of it and go on."""
-    device, pull = turn.device, turn.device.pull
+    """Check the whole object and go on with it."""
+    pull = turn.device.pull
     assert pull is not None
-    manifest = pull.manifest
     try:
         data = pull.assembly.result()
-        models = device.traits.models
+    except WireError:
+        _fail(turn)
+    else:
+        _take_object(turn, pull.manifest, data)
+
+
+def _take_object(turn: Turn, manifest: Manifest, data: bytes) -> None:
+    """Make the model of an object whose digest is right, and go on."""
+    device = turn.device
+    models = device.traits.models
+    try:
         if manifest.kind is Kind.BASE:
             model = models.base(data, turn.job.task.base)
         else:
             assert device.model is not None
             model = models.advance(device.model, data, manifest)
-    except (WireError, DamagedError):
+    except DamagedError:
         _fail(turn)
     except UntrainableError:
         turn.change(pull=None)

@@ -25,6 +25,9 @@ MAX_OBJECT = 16 * 1024 * 1024
 DIGEST_BYTES = 32
 OBJECT_ID_BYTES = 8
 NONCE_BYTES = 8
+# Objects travel inside a Task that are together so much shorter than a Block's data: the Task
+# is then no longer than the Block, whatever else it says.
+TASK_ROOM = 256
 
 
 class Status(IntEnum):
@@ -146,7 +149,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The aggregator asks one device to take part in one round."""
+    """The aggregator asks one device to take part in one round.
+
+    Short objects ride along, one after the other; long ones are pulled in blocks.
+    """
 
     round: int = uint(1, least=1)
     version: int = uint(2)
@@ -158,6 +164,15 @@ class Task:
     objects: tuple[Manifest, ...] = many(8, Manifest, most=2)  # to pull first, in this order
     check: int = uint(9, default=0)  # of the version to train from, as in Hello
     budget: int = uint(10, default=0)  # bytes of the update; 0: the codec's own choice
+    data: bytes = blob(11, most=MAX_BLOCK, default=b"")  # the objects themselves, if they are short
+
+    def brings(self, manifest: Manifest) -> bytes:
+        """The bytes of one of `objects` that came along in `data`; empty if they must be pulled."""
+        if len(self.data) == sum(each.size for each in self.objects):
+            before = self.objects[: self.objects.index(manifest)]
+            start = sum(each.size for each in before)
+            return self.data[start : start + manifest.size]
+        return b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,8 @@ class Device:
     def _next(self):
         if self.pulls:
             manifest = self.pulls.pop(0)
+            if brought := self.task.brings(manifest):
+                return self._hold(manifest, brought)
             self.assembly = Assembly(manifest, self.buffer)
             return [("up", self.assembly.missing())]
         return [("up", self._train())]
@@ -140,6 +142,9 @@ class Device:
             # A window of eight: ask again when its last block has come.
             return [("up", need)] if (block.index + 1) % 8 == 0 else []
         manifest, data, self.assembly = self.assembly.manifest, self.assembly.result(), None
+        return self._hold(manifest, data)
+
+    def _hold(self, manifest, data):
         if manifest.kind is Kind.BASE:
             file = unpack_base(data, 2**20)
             self.base, self.version = sha256(file).digest(), 0
