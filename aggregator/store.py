@@ -328,7 +328,7 @@ def _weights(codes: bytes, scales: bytes) -> Weights:
 
 
 def _deflated(codes: NDArray[np.int32]) -> bytes:
-    """Codes as schema.py says.  Most are small: three of four planes are zeros, and cost nothing."""
+    """Codes as schema.py says.  Most are small: three of the four planes cost nothing."""
     zigzag = ((codes << 1) ^ (codes >> 31)).astype("<u4")
     return zlib.compress(zigzag.view(np.uint8).reshape(-1, 4).T.tobytes(), 1)
 
