@@ -75,7 +75,7 @@ class Registry:
         peer = self._peers.get(device)
         if peer is not None:
             hello = replace(peer.hello, base=base, version=version, check=check)
-            self._put(device, replace(peer, hello=hello))
+            self._peers[device] = Peer(hello, peer.online, peer.since, peer.asleep)
 
     def presence(self, device: str, presence: Presence, now: float) -> bool:
         """Take a birth, sleep or death; True if it changed who is there."""

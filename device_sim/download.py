@@ -19,8 +19,7 @@ def proceed(turn: Turn) -> None:
     _fall_back(turn)
     device, task = turn.device, turn.job.task
     if device.model and _is_what(task, device.model):
-        turn.change_job(stage=Stage.TRAINING)
-        turn.change(pull=None)
+        turn.change(job=turn.job._replace(stage=Stage.TRAINING), pull=None)
         kept = kept_for(device.kept, device.said, task.round, turn.job.nonce)
         turn.do(Train(task, device.model, kept))
         return

@@ -92,16 +92,13 @@ class Models:
         Raises DamagedError, or UntrainableError when it cannot be trained here.
         """
         path = sha256(packed).digest() + digest
-        model = self._models.get(path)
-        if model is None:
-            base = self._bases.get(path)
-            if base is None:
-                base = self._bases[path] = self._read(packed, digest)
-            model = self._models[path] = Model(base, 0, base.start, path)
-        return model
+        base = self._bases.get(path)
+        if base is None:
+            base = self._bases[path] = self._read(packed, digest)
+        return self.start(base)
 
     def start(self, base: Base) -> Model:
-        """Version 0 of a base file that was read before."""
+        """Version 0 of a base file that was read before; however that was packed, one for all."""
         model = self._models.get(base.digest)
         if model is None:
             model = self._models[base.digest] = Model(base, 0, base.start, base.digest)
