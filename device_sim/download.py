@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 
 from device_sim.events import Train
@@ -33,9 +34,9 @@ def proceed(turn: Turn) -> None:
             turn.say_hello()
             turn.expect_hello()
         return
-    data = task.brings(manifest)
-    if data:
-        if sha256(data).digest() == manifest.digest:
+    if task.data:
+        data = _brought(task.data, task.objects).get(manifest)
+        if data is not None:
             _take_object(turn, manifest, data)
             return
         turn.refuse("object: damaged")
@@ -47,6 +48,19 @@ def proceed(turn: Turn) -> None:
         _complete(turn)
     else:
         _ask(turn, pull.retry.postponed(turn.now))
+
+
+@lru_cache(maxsize=16)  # a cohort is brought the same
+def _brought(data: bytes, objects: tuple[Manifest, ...]) -> dict[Manifest, bytes]:
+    """The objects that came inside a task, and are what their manifests say."""
+    brought = {}
+    at = 0
+    for manifest in objects:
+        piece = data[at : at + manifest.size]
+        at += manifest.size
+        if sha256(piece).digest() == manifest.digest:
+            brought[manifest] = piece
+    return brought if at == len(data) else {}
 
 
 def ask_again(turn: Turn) -> None:
@@ -109,7 +123,7 @@ def _take_object(turn: Turn, manifest: Manifest, data: bytes) -> None:
     models = device.traits.models
     try:
         if manifest.kind is Kind.BASE:
-            model = models.base(data, turn.job.task.base)
+            model = models.base(data, manifest, turn.job.task.base)
         else:
             assert device.model is not None
             model = models.advance(device.model, data, manifest)

@@ -1,7 +1,8 @@
 """The models that devices hold, shared in memory by all devices of a process.
 
-Every device pulls its own bytes over the wire and checks them; what they
-decode to is kept once for all who hold the same, and forgotten with the last.
+Every device gets its own bytes over the wire and checks them before they come
+here; what they decode to is kept once for all who hold the same, and forgotten
+with the last.
 """
 
 from __future__ import annotations
@@ -86,12 +87,12 @@ class Models:
         # Apart from version 0: all have gone on from there, and the next still wants the file read.
         self._bases: WeakValueDictionary[bytes, Base] = WeakValueDictionary()
 
-    def base(self, packed: bytes, digest: bytes) -> Model:
-        """Version 0 of the deflated base file that hashes to `digest`.
+    def base(self, packed: bytes, manifest: Manifest, digest: bytes) -> Model:
+        """Version 0 of the base file that hashes to `digest`, packed as its manifest says.
 
         Raises DamagedError, or UntrainableError when it cannot be trained here.
         """
-        path = sha256(packed).digest() + digest
+        path = manifest.digest + digest
         base = self._bases.get(path)
         if base is None:
             base = self._bases[path] = self._read(packed, digest)

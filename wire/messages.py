@@ -166,14 +166,6 @@ class Task:
     budget: int = uint(10, default=0)  # bytes of the update; 0: the codec's own choice
     data: bytes = blob(11, most=MAX_BLOCK, default=b"")  # the objects themselves, if they are short
 
-    def brings(self, manifest: Manifest) -> bytes:
-        """The bytes of one of `objects` that came along in `data`; empty if they must be pulled."""
-        if len(self.data) == sum(each.size for each in self.objects):
-            before = self.objects[: self.objects.index(manifest)]
-            start = sum(each.size for each in before)
-            return self.data[start : start + manifest.size]
-        return b""
-
 
 @dataclass(frozen=True, slots=True)
 class Need:

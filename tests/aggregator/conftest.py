@@ -122,6 +122,7 @@ class Device:
         if self.offer and self.offer.round == task.round:
             return [("up", self.offer)]
         self.task, self.pulls, self.assembly = task, list(task.objects), None
+        self.inside = task.data
         if self.base == task.base and task.version == 0:
             self.codes, self.version = self.start, 0
         return self._unsettled() + self._next()
@@ -129,8 +130,12 @@ class Device:
     def _next(self):
         if self.pulls:
             manifest = self.pulls.pop(0)
-            if brought := self.task.brings(manifest):
-                return self._hold(manifest, brought)
+            if self.inside:
+                data, self.inside = (
+                    self.inside[: manifest.size],
+                    self.inside[manifest.size :],
+                )
+                return self._hold(manifest, data)
             self.assembly = Assembly(manifest, self.buffer)
             return [("up", self.assembly.missing())]
         return [("up", self._train())]
