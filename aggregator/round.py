@@ -250,21 +250,19 @@ def _objection(state: RoundState, device: str, offer: Offer) -> Reason | None:
     answer = state.answers.get(device)
     if answer is not None and answer.reason is Reason.ACCEPTED:
         return Reason.DUPLICATE
-    if state.stage is not Stage.OPEN:
-        return Reason.LATE
+    return Reason.LATE if state.stage is not Stage.OPEN else _misfit(terms, offer)
+
+
+def _misfit(terms: Terms, offer: Offer) -> Reason | None:
+    """Why an update is none that the round asked for, whoever offers it."""
+    size = offer.manifest.size
     if (offer.version, offer.check) != (terms.version, terms.check):
         return Reason.STALE
     if offer.codec != terms.codec:
         return Reason.UNSUPPORTED
-    return _objection_to(offer, terms.most)
-
-
-def _objection_to(offer: Offer, most: int) -> Reason | None:
-    """Why an update is not even looked at, whoever offers it."""
-    size = offer.manifest.size
     if offer.manifest.kind is not Kind.UPDATE or (offer.data and len(offer.data) != size):
         return Reason.MALFORMED
-    return Reason.TOO_LARGE if size > most else None
+    return Reason.TOO_LARGE if size > terms.most else None
 
 
 def _judged(state: RoundState, event: Judged) -> Step:

@@ -89,8 +89,8 @@ def test_a_model_is_forgotten_with_the_last_who_holds_it(models, world):
 
 
 def test_what_does_not_unpack_or_apply_is_damaged(models, world):
+    noise = b"no deflate stream"
     with pytest.raises(DamagedError):
-        noise = b"no deflate stream"
         models.base(noise, manifest_of(Kind.BASE, noise), world.digest)
     with pytest.raises(DamagedError):
         models.base(world.packed, world.base, bytes(32))
