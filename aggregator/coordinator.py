@@ -263,8 +263,8 @@ class Coordinator:
 
     def _open_if_ready(self, now: float) -> None:
         if self.course.ready(self._state, self._registry.online, now):
-            online = self._registry.ids()
-            self._state, effects = self.course.next_round(self._state, online, now)
+            here = self._registry.here()
+            self._state, effects = self.course.next_round(self._state, here, now)
             self._announce()
             self._execute(effects, now)
 
