@@ -11,12 +11,12 @@ Units: sizes are bytes, times are seconds, `session` and `round` count from 1,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from enum import IntEnum
 from typing import Any
 
+from wire.digest import digest_of
 from wire.fields import blob, many, real, record, text, uint
 
 PROTOCOL = 1
@@ -198,7 +198,7 @@ def _manifest_of_data(offer: Mapping[str, Any]) -> Any:
     data = offer["data"]
     if type(data) is not bytes or not data:
         return MISSING
-    return Manifest(Kind.UPDATE, len(data), hashlib.sha256(data).digest())
+    return Manifest(Kind.UPDATE, len(data), digest_of(data))
 
 
 @dataclass(frozen=True, slots=True)
