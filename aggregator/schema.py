@@ -9,12 +9,13 @@ from aggregator.round import Answer
 from aggregator.versions import Model
 
 STORE_NAME = "state.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # answers.reason: wire.messages.Reason as a number; NULL is a decline.
 # answers.payload: only while its round is open, and only if it was accepted.
 # master: the latest version only, in float64; rule is the rule's state, `parts` arrays long.
-# versions.codes: int32, deflated; versions.scales: float32.  Both little-endian.
+# versions.codes: uint32, of numbers in zigzag (0, -1, 1, -2 …), the first bytes of all, then the
+# second ones, the third and the fourth, deflated; versions.scales: float32.  Both little-endian.
 # rounds.bytes_*: MQTT payload bytes since the run began, when the round ended.
 # traffic: the same by device, of those that were known when they were sent.
 SCHEMA = """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aggregator.accumulate import Accumulator
 from aggregator.rules import Rule, rule_of
-from aggregator.selection import choose, cohort_size, task_seed
+from aggregator.selection import Candidates, cohort_size, task_seed
 from cli.config import Experiment, load
 from cli.shares import shares_of
 from core.int8 import Int8Model
@@ -153,7 +153,7 @@ class _Fleet:
         ground = self._ground
         everyone = ground.shards
         size = cohort_size(ground.experiment.federated.cohort, len(everyone))
-        cohort = choose(everyone, size, self._seed, number)
+        cohort = Candidates(everyone).choose(size, self._seed, number)
         down = sum(self._deliver(device) for device in cohort)
         total = Accumulator(ground.size, len(cohort))
         floats = to_float(ground.layout, self.versions[-1])

@@ -1,7 +1,8 @@
 """The models that devices hold, shared in memory by all devices of a process.
 
-Every device pulls its own bytes over the wire and checks them; what they
-decode to is kept once for all who hold the same, and forgotten with the last.
+Every device gets its own bytes over the wire and checks them before they come
+here; what they decode to is kept once for all who hold the same, and forgotten
+with the last.
 """
 
 from __future__ import annotations
@@ -80,22 +81,19 @@ class Models:
         # Apart from version 0: all have gone on from there, and the next still wants the file read.
         self._bases: WeakValueDictionary[bytes, Base] = WeakValueDictionary()
 
-    def base(self, packed: bytes, digest: bytes) -> Model:
-        """Version 0 of the deflated base file that hashes to `digest`.
+    def base(self, packed: bytes, manifest: Manifest, digest: bytes) -> Model:
+        """Version 0 of the base file that hashes to `digest`, packed as its manifest says.
 
         Raises DamagedError, or UntrainableError when it cannot be trained here.
         """
-        path = sha256(packed).digest() + digest
-        model = self._models.get(path)
-        if model is None:
-            base = self._bases.get(path)
-            if base is None:
-                base = self._bases[path] = self._read(packed, digest)
-            model = self._models[path] = Model(base, 0, base.start, path)
-        return model
+        path = manifest.digest + digest
+        base = self._bases.get(path)
+        if base is None:
+            base = self._bases[path] = self._read(packed, digest)
+        return self.start(base)
 
     def start(self, base: Base) -> Model:
-        """Version 0 of a base file that was read before."""
+        """Version 0 of a base file that was read before; however that was packed, one for all."""
         model = self._models.get(base.digest)
         if model is None:
             model = self._models[base.digest] = Model(base, 0, base.start, base.digest)

@@ -78,6 +78,8 @@ def _keep(turn: Turn, offer: Offer, update: Update) -> None:
 
 def _settled(turn: Turn, number: int, nonce: bytes, *, accepted: bool) -> None:
     """What was said and not accepted is owed again."""
+    if not turn.device.said:
+        return
     kept = turn.device.kept
     for said in turn.device.said:
         if (said.round, said.nonce) == (number, nonce) and kept is not None and not accepted:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
+from wire.digest import digest_of
 from wire.messages import Kind, Manifest
 from wire.packing import pack, unpack
 
 
 def manifest_of(kind: Kind, data: bytes, source: int = 0, target: int = 0) -> Manifest:
     """The announcement of the object `data`; a DIFFERENCE names its two versions."""
-    return Manifest(kind, len(data), hashlib.sha256(data).digest(), source, target)
+    return Manifest(kind, len(data), digest_of(data), source, target)
 
 
 def pack_base(file: bytes) -> bytes:

@@ -122,6 +122,7 @@ class Device:
         if self.offer and self.offer.round == task.round:
             return [("up", self.offer)]
         self.task, self.pulls, self.assembly = task, list(task.objects), None
+        self.inside = task.data
         if self.base == task.base and task.version == 0:
             self.codes, self.version = self.start, 0
         return self._unsettled() + self._next()
@@ -129,6 +130,12 @@ class Device:
     def _next(self):
         if self.pulls:
             manifest = self.pulls.pop(0)
+            if self.inside:
+                data, self.inside = (
+                    self.inside[: manifest.size],
+                    self.inside[manifest.size :],
+                )
+                return self._hold(manifest, data)
             self.assembly = Assembly(manifest, self.buffer)
             return [("up", self.assembly.missing())]
         return [("up", self._train())]
@@ -140,6 +147,9 @@ class Device:
             # A window of eight: ask again when its last block has come.
             return [("up", need)] if (block.index + 1) % 8 == 0 else []
         manifest, data, self.assembly = self.assembly.manifest, self.assembly.result(), None
+        return self._hold(manifest, data)
+
+    def _hold(self, manifest, data):
         if manifest.kind is Kind.BASE:
             file = unpack_base(data, 2**20)
             self.base, self.version = sha256(file).digest(), 0

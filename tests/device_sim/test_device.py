@@ -96,6 +96,41 @@ def test_the_next_round_brings_only_a_difference(ready, world):
     assert train.model.weights.codes.tolist() == world.codes[2].codes.tolist()
 
 
+def with_objects_inside(world, *manifests):
+    """A task for version 1 that brings these objects."""
+    task = world.task(1, 1, objects=manifests)
+    return replace(task, data=b"".join(world.objects[m.id] for m in manifests))
+
+
+def test_objects_inside_a_task_need_not_be_pulled(bench, world):
+    device = bench()
+    assert device.hear(with_objects_inside(world, world.base, world.difference(0, 1))) == []
+    [train] = device.did(Train)
+    assert train.model.weights.codes.tolist() == world.codes[1].codes.tolist()
+    assert device.refusals == []
+
+
+def test_the_same_task_with_and_without_objects_inside_trains_once(bench, world):
+    device = bench()
+    task = with_objects_inside(world, world.base, world.difference(0, 1))
+    [need] = device.hear(replace(task, data=b""))
+    device.hear(*world.blocks(need)[:3])
+    assert device.hear(task) == []
+    assert device.hear(replace(task, data=b"")) == []
+    assert len(device.did(Train)) == 1
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-1] + b"!", lambda data: data + b"!"])
+def test_an_object_that_is_damaged_inside_a_task_is_pulled(bench, world, spoil):
+    device = bench()
+    task = with_objects_inside(world, world.base)
+    [need] = device.hear(replace(task, data=spoil(task.data)))
+    assert need.id == world.base.id
+    task = world.task(1, 1, objects=(world.base, world.difference(0, 1)))
+    device.pull(world, device.hear(task))
+    assert len(device.did(Train)) == 1
+
+
 def test_two_devices_share_one_model_in_memory(bench, world):
     device = bench()
     twins = [device, bench(models=device.device.traits.models)]

@@ -123,6 +123,12 @@ def messages():
             5, 4, SHA, recipe, "int8", 99, 60, (), check_of(VERSION)
         ),
         "a task that trains tensors 1, 3, 5, 7 and 9": Task(5, 4, SHA, biases, "int8", 99, 60, ()),
+        "a task with a short difference inside": Task(
+            *(5, 4, SHA, recipe, "int8", 99, 60),
+            objects=(manifest_of(Kind.DIFFERENCE, b"\x00\x00\x02\x05", 0, 4),),
+            check=check_of(VERSION),
+            data=b"\x00\x00\x02\x05",
+        ),
         "a request for blocks 1 and 3": Need(SHA[:8], 256, 1, b"\x05"),
         "the last block of two": block_of(TEXT, manifest_of(Kind.BASE, TEXT).id, 1, 32),
         "an update inside its offer": offer,

@@ -21,6 +21,7 @@ from wire.fields import spec_of
 from wire.messages import (
     MAX_BLOCK,
     MAX_OBJECT,
+    TASK_ROOM,
     TRAINS_BYTES,
     TYPES,
     Announce,
@@ -134,6 +135,7 @@ def test_the_topics_are_those_of_the_code():
         f"at most {blocks.MAX_SERVED} of them and at most {blocks.MAX_SERVED_BYTES:,} bytes",
         f"The window is {blocks.WINDOW} blocks",
         f"1 to {MAX_OBJECT:,} bytes",
+        f"at least {TASK_ROOM} bytes shorter than a Block's data",
         f"no distance above {1 << packing._WINDOW_BITS:,}",
     ],
 )
@@ -275,12 +277,18 @@ def test_the_largest_payloads_are_as_the_page_says():
 
     bits = size(replace(offer, trains=bytes(TRAINS_BYTES))) - size(offer)
     more = f"at most {bits} more with `trains`"
+    inside = "; with objects inside no more than a Block"
+    some = replace(task("x" * 32), recipe=replace(recipe, trains=bytes(TRAINS_BYTES)))
+    for buffer in (1024, 65_536, MAX_BLOCK):
+        full_task = replace(some, data=bytes(buffer - TASK_ROOM))
+        assert size(full_task) <= size(Block(key, u, u, u, bytes(buffer)))
+
     block, small = (size(Block(key, u, u, u, bytes(n))) - n for n in (MAX_BLOCK, 65535))
     need, window = (size(Need(key, MAX_BLOCK, u, bytes(n))) for n in (64, 1))
     assert [cells[1] for cells in table("8. What a small device must implement")] == [
         f"its data + {block}; + {small} for data up to 64 KB",
         f"its data + {size(full) - MAX_BLOCK}; {size(offer)} without; {more}",
-        f"{size(task('x' * 32))}; {size(task('int8'))} with the codec `int8`; {more}",
+        f"{size(task('x' * 32))}; {size(task('int8'))} with the codec `int8`; {more}{inside}",
         f"{size(Hello(u, u, MAX_BLOCK, u, 'x' * 32, sha, u, u))}",
         f"{need}; {window} with a window of 8 while nothing is lost",
         f"{size(Announce(u, Phase.FINISHED, u, u, sha))}",
