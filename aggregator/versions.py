@@ -15,6 +15,8 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.base import runs_of
+from aggregator.hold import hold
 from aggregator.rules import Rule, State
 from tflite_models.errors import ModelError
 from tflite_models.graph import read_graph
@@ -22,15 +24,15 @@ from tflite_models.parameters import (
     Weights,
     layout_of,
     patch,
-    requantize,
     to_float,
     weights_of,
 )
+from wire.base import pack_base
 from wire.blocks import serve
 from wire.cbor import encode
-from wire.difference import Codes, check_of, encode_difference
+from wire.difference import Codes, Frame, check_of, encode_difference
 from wire.messages import Hello, Kind, Manifest, Need
-from wire.objects import manifest_of, pack_base
+from wire.objects import manifest_of
 
 F64 = NDArray[np.float64]
 
@@ -68,7 +70,7 @@ class Versions:
             raise ModelError("base file", "has no parameters that can be trained")
         self._base = base
         self._first = weights_of(graph, self.layout)
-        self._packed = pack_base(base)
+        self._packed = pack_base(base, runs_of(base))
         self._base_manifest = manifest_of(Kind.BASE, self._packed)
         self._load = load
         self._weights: OrderedDict[int, Weights] = OrderedDict()
@@ -88,7 +90,7 @@ class Versions:
         move, rule_state = rule.apply(model.rule_state, mean)
         master = model.master.copy()
         master[self.layout.mask] += move
-        weights = requantize(self.layout, master, model.weights.scales)
+        weights = hold(self.layout, master, model.weights)
         return Model(model.version + 1, weights, master, rule_state)
 
     def keep(self, model: Model) -> None:
@@ -157,7 +159,7 @@ class Versions:
             data = encode_difference(
                 Codes(old.codes, old.scales),
                 Codes(new.codes, new.scales),
-                self.layout.mask,
+                Frame(self.layout.mask, self.layout.channels),
             )
             found = manifest_of(Kind.DIFFERENCE, data, source, target), data
             self._coded[source, target] = found

@@ -1,7 +1,9 @@
 """From one model version to a later one: changed scales, and the differences of codes.
 
 Both sides hold the old version and the mask, so only what changed is worth
-bytes.  docs/protocol.md gives the layout.
+bytes; and where a scale grew, its codes were going to shrink.  Where so much
+has changed that the codes themselves are shorter, those are sent.
+docs/protocol.md gives the layout.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from wire.leb128 import BYTES as LEB_BYTES
 from wire.leb128 import leb128, numbers
 from wire.packing import pack, unpack
 
-CODED = 2  # the first byte, beside the two of wire.packing
+CODED, CARRIED, WHOLE = 2, 3, 4  # the first byte, beside the two of wire.packing
 _INT32 = np.iinfo(np.int32)
 
 
@@ -29,21 +31,54 @@ class Codes(NamedTuple):
     scales: NDArray[np.float32]
 
 
+class Frame(NamedTuple):
+    """What both sides know of a base file's parameters."""
+
+    mask: NDArray[np.bool_]  # (size,): False where a parameter is pruned, and stays 0
+    channels: NDArray[np.int32]  # (size,): which scale each has
+
+
 def check_of(codes: Codes) -> int:
     """What tells one version from another of the same number: CRC-32 of codes and scales."""
     return zlib.crc32(codes.codes.astype("<i4").tobytes() + codes.scales.astype("<f4").tobytes())
 
 
-def encode_difference(old: Codes, new: Codes, mask: NDArray[np.bool_]) -> bytes:
-    """What takes `old` to `new`: coded, or packed where a code moves by more than MOST.
+def carried(old: Codes, scales: NDArray[np.float32], frame: Frame) -> NDArray[np.int32]:
+    """The codes that `old` would have with other scales: what its values are nearest to.
 
-    Codes outside `mask` must be the same in both.
+    In float32, each operation rounded once, so a device finds the same; a code that would
+    be MOST or beyond becomes 0.
     """
+    with np.errstate(all="ignore"):  # what overflows becomes 0 below
+        ratio = (old.scales / scales)[frame.channels]
+        moved = np.rint(old.codes.astype(np.float32) * ratio)
+        moved = np.where(np.abs(moved) < MOST, moved, np.float32(0)).astype(np.int32)
+    changed = (old.scales.view(np.uint32) != scales.view(np.uint32))[frame.channels]
+    return np.where(changed & frame.mask, moved, old.codes)
+
+
+def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
+    """What takes `old` to `new`, the shortest way; packed where a code moves by more than MOST.
+
+    Codes outside the mask must be the same in both.
+    """
+    mask = frame.mask
     assert np.array_equal(old.codes[~mask], new.codes[~mask]), "a masked code has changed"
-    scales = _changed_scales(old.scales, new.scales)
-    difference = new.codes[mask].astype(np.int64) - old.codes[mask]
-    write = packed if np.abs(difference).max(initial=0) > MOST else coded
-    return write(scales, difference)
+    scales, codes = _changed_scales(old.scales, new.scales), new.codes[mask].astype(np.int64)
+    origins = {
+        CODED: old.codes[mask],
+        CARRIED: carried(old, new.scales, frame)[mask],
+        WHOLE: np.zeros(codes.size, np.int32),
+    }
+    if len(scales) == len(_changed_scales(old.scales, old.scales)):
+        del origins[CARRIED]  # nothing is
+    differences = {how: codes - origin for how, origin in origins.items()}
+    ways = [
+        coded(how, scales, difference)
+        for how, difference in differences.items()
+        if np.abs(difference).max(initial=0) <= MOST
+    ]
+    return min(ways, key=len) if ways else packed(scales, differences[CODED])
 
 
 def packed(scales: bytes, difference: NDArray[np.int64]) -> bytes:
@@ -51,29 +86,34 @@ def packed(scales: bytes, difference: NDArray[np.int64]) -> bytes:
     return pack(scales + leb128((difference << 1) ^ (difference >> 63)))
 
 
-def coded(scales: bytes, difference: NDArray[np.int64]) -> bytes:
+def coded(how: int, scales: bytes, difference: NDArray[np.int64]) -> bytes:
     """A difference by the coder of updates: no code may move by more than MOST."""
-    return bytes([CODED]) + scales + code_differences(difference.astype(np.int32))
+    return bytes([how]) + scales + code_differences(difference.astype(np.int32))
 
 
-def apply_difference(data: bytes, old: Codes, mask: NDArray[np.bool_]) -> Codes:
-    """The version that `data` takes `old` to; codes outside `mask` stay.
+def apply_difference(data: bytes, old: Codes, frame: Frame) -> Codes:
+    """The version that `data` takes `old` to; codes outside the mask stay.
 
     Raises:
         CodecError: not a difference for so many scales and codes, or one
             that leaves int32, or gives a scale that is not positive and finite.
     """
-    n = int(np.count_nonzero(mask))
-    if data[:1] == bytes([CODED]):
+    n = int(np.count_nonzero(frame.mask))
+    if data[:1] in (bytes([CODED]), bytes([CARRIED]), bytes([WHOLE])):
         scales, at = _new_scales(old.scales, data[1:])
         difference = read_differences(data[1 + at :], n).astype(np.int64)
-        return Codes(_new_codes(old.codes, mask, difference), scales)
+        origin = old.codes
+        if data[0] == CARRIED:
+            origin = carried(old, scales, frame)
+        elif data[0] == WHOLE:
+            origin = np.where(frame.mask, np.int32(0), old.codes)
+        return Codes(_new_codes(origin, frame.mask, difference), scales)
     body = unpack(data, LEB_BYTES * (1 + old.scales.size + n) + 4 * old.scales.size, "difference")
     scales, at = _new_scales(old.scales, body)
     zigzag, at = numbers(body, at, n, "difference")
     if at != len(body):
         raise CodecError("difference", f"{len(body) - at} bytes after the codes", "none")
-    return Codes(_new_codes(old.codes, mask, (zigzag >> 1) ^ -(zigzag & 1)), scales)
+    return Codes(_new_codes(old.codes, frame.mask, (zigzag >> 1) ^ -(zigzag & 1)), scales)
 
 
 def _changed_scales(old: NDArray[np.float32], new: NDArray[np.float32]) -> bytes:
