@@ -49,12 +49,14 @@ def carried(old: Codes, scales: NDArray[np.float32], frame: Frame) -> NDArray[np
     In float32, each operation rounded once, so a device finds the same; a code that would
     be MOST or beyond becomes 0.
     """
+    changed = (old.scales.view(np.uint32) != scales.view(np.uint32))[frame.channels] & frame.mask
+    if not changed.any():
+        return old.codes
     with np.errstate(all="ignore"):  # what overflows becomes 0 below
         ratio = (old.scales / scales)[frame.channels]
         moved = np.rint(old.codes.astype(np.float32) * ratio)
         moved = np.where(np.abs(moved) < MOST, moved, np.float32(0)).astype(np.int32)
-    changed = (old.scales.view(np.uint32) != scales.view(np.uint32))[frame.channels]
-    return np.where(changed & frame.mask, moved, old.codes)
+    return np.where(changed, moved, old.codes)
 
 
 def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
@@ -65,20 +67,20 @@ def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
     mask = frame.mask
     assert np.array_equal(old.codes[~mask], new.codes[~mask]), "a masked code has changed"
     scales, codes = _changed_scales(old.scales, new.scales), new.codes[mask].astype(np.int64)
-    origins = {
-        CODED: old.codes[mask],
-        CARRIED: carried(old, new.scales, frame)[mask],
-        WHOLE: np.zeros(codes.size, np.int32),
-    }
-    if len(scales) == len(_changed_scales(old.scales, old.scales)):
-        del origins[CARRIED]  # nothing is
-    differences = {how: codes - origin for how, origin in origins.items()}
-    ways = [
-        coded(how, scales, difference)
-        for how, difference in differences.items()
-        if np.abs(difference).max(initial=0) <= MOST
-    ]
-    return min(ways, key=len) if ways else packed(scales, differences[CODED])
+    origin = carried(old, new.scales, frame)
+    ways = [_way(CODED, scales, codes - old.codes[mask])]
+    if origin is not old.codes:
+        ways.append(_way(CARRIED, scales, codes - origin[mask]))
+    shortest = min(filter(None, ways), key=len, default=b"")
+    # Each code that is not 0 takes a bit for its sign alone.
+    if not shortest or len(shortest) > np.count_nonzero(codes) // 8:
+        shortest = min(filter(None, (shortest, _way(WHOLE, scales, codes))), key=len, default=b"")
+    return shortest or packed(scales, codes - old.codes[mask])
+
+
+def _way(how: int, scales: bytes, difference: NDArray[np.int64]) -> bytes:
+    """`coded`, or nothing where that cannot be."""
+    return coded(how, scales, difference) if np.abs(difference).max(initial=0) <= MOST else b""
 
 
 def packed(scales: bytes, difference: NDArray[np.int64]) -> bytes:

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator.hold import PER_WEIGHT, REACH, hold
+from aggregator.hold import PER_WEIGHT, REACH, hold, reaches
 from tflite_models.errors import ModelError
 from tflite_models.graph import read_graph
 from tflite_models.parameters import Weights, layout_of, requantize, to_float, weights_of
 
 FILE = Path(__file__).parents[1] / "fixtures" / "conv.tflite"
+MODELS = Path(__file__).parents[2] / "tflite_models"
 GRAPH = read_graph(FILE.read_bytes())
 LAYOUT = layout_of(GRAPH)
 START = weights_of(GRAPH, LAYOUT)
@@ -20,8 +21,9 @@ BIAS = np.concatenate([np.full(s.stop - s.start, s.kind == "bias") for s in LAYO
 
 
 def small_weight():
-    """The index of a weight with room on both sides."""
-    return int(np.flatnonzero(LAYOUT.mask & ~BIAS & (np.abs(START.codes) < 60))[0])
+    """The index of a weight with room on both sides, in the largest tensor."""
+    there = LAYOUT.mask & ~BIAS & (np.abs(START.codes) < 60) & (reaches(LAYOUT) == REACH)
+    return int(np.flatnonzero(there)[0])
 
 
 def moved(index, codes):
@@ -43,9 +45,23 @@ def test_a_weight_stays_within_reach_and_moves_to_its_master_beyond_it(sign):
 
 
 def test_a_bias_has_a_longer_reach():
-    index = int(np.flatnonzero(BIAS)[0])
+    index = int(np.flatnonzero(BIAS & (reaches(LAYOUT) == REACH * PER_WEIGHT))[0])
     assert moved(index, REACH * PER_WEIGHT - 1) == 0
     assert moved(index, REACH * PER_WEIGHT + 1) == REACH * PER_WEIGHT + 1
+
+
+def test_small_tensors_are_held_more_closely():
+    file = MODELS / "fashion" / "model.tflite"
+    layout = layout_of(read_graph(file.read_bytes()))
+    found = {
+        slot.stop - slot.start: float(reaches(layout)[slot.start])
+        for slot in layout.slots
+        if slot.kind == "weight"
+    }
+    mean = (72 + 1152 + 2 * 2304 + 1440) / 5
+    assert found[2304] == REACH
+    assert found[72] == pytest.approx(REACH * (72 / mean) ** 0.5)
+    assert 0.5 <= found[72] < found[1152] < found[1440] < REACH
 
 
 def test_small_steps_in_one_direction_are_not_lost():
