@@ -35,6 +35,11 @@ def _functions() -> ctypes.CDLL:
     core.mf_decode_update.argtypes = (c_char_p, c_int32, address, c_int32, c_float, address)
     core.mf_encode_codes.argtypes = (address, address, c_int32, c_int32, address, size)
     core.mf_decode_codes.argtypes = (c_char_p, c_int32, address, c_int32, address)
+    core.mf_encode_numbers.argtypes = (
+        *(address, address, c_char_p, c_int32, c_int32),
+        *(address, size),
+    )
+    core.mf_decode_numbers.argtypes = (c_char_p, c_int32, address, c_char_p, c_int32, address)
     return core
 
 
@@ -86,6 +91,27 @@ def decode_codes(data: bytes, bounds: tuple[int, ...]) -> I32:
     if status != OK:
         raise CodedError("mf_decode_codes", status)
     return codes
+
+
+def encode_numbers(numbers: I32, bounds: tuple[int, ...], wide: bytes, capacity: int) -> bytes:
+    """mf_encode_numbers; CodedError if they take more than `capacity` bytes."""
+    _, at, runs = _bounds(bounds)
+    data = np.empty(capacity, np.uint8)
+    size = c_int32()
+    status = _functions().mf_encode_numbers(
+        numbers.ctypes.data, at, wide, runs, capacity, data.ctypes.data, byref(size)
+    )
+    return _written("mf_encode_numbers", status, data, size)
+
+
+def decode_numbers(data: bytes, bounds: tuple[int, ...], wide: bytes) -> I32:
+    """mf_decode_numbers: the numbers (n,).  Raises CodedError."""
+    _, at, runs = _bounds(bounds)
+    numbers = np.zeros(bounds[-1], np.int32)
+    status = _functions().mf_decode_numbers(data, len(data), at, wide, runs, numbers.ctypes.data)
+    if status != OK:
+        raise CodedError("mf_decode_numbers", status)
+    return numbers
 
 
 def _written(call: str, status: int, data: NDArray[np.uint8], size: c_int32) -> bytes:

@@ -20,10 +20,10 @@ from device_sim.trainer import Trainer
 from tflite_models.errors import ModelError
 from tflite_models.graph import Graph, read_graph
 from tflite_models.parameters import Layout, Weights, layout_of, to_float, weights_of
-from wire.difference import Codes, apply_difference, check_of
+from wire.base import unpack_base
+from wire.difference import Codes, Frame, apply_difference, check_of
 from wire.errors import WireError
 from wire.messages import Manifest
-from wire.objects import unpack_base
 
 TrainerOf = Callable[[Graph, Layout], Trainer]
 
@@ -108,8 +108,9 @@ class Models:
         later = self._models.get(path)
         if later is None:
             old = Codes(model.weights.codes, model.weights.scales)
+            layout = model.base.layout
             try:
-                codes = apply_difference(difference, old, model.base.layout.mask)
+                codes = apply_difference(difference, old, Frame(layout.mask, layout.channels))
             except WireError as error:
                 raise DamagedError(str(error)) from error
             weights = Weights(codes.codes, codes.scales)

@@ -14,7 +14,7 @@ DEFLATED = 1  # a raw stream (RFC 1951)
 _BEST, _QUICK = 9, 4
 _HOPE = 1.05  # the best search finds a tenth more than the quick one, or hardly anything
 _PIECES, _PIECE = 8, 128  # of bytes
-_SHORT = 1024  # bytes: for so little everything is tried
+_SHORT = 4096  # bytes: for so little everything is tried
 _WINDOW_BITS = 12  # distances stay within 4 KB: a device inflates with a window that small
 
 

@@ -20,10 +20,11 @@ from aggregator.store import Store
 from aggregator.versions import Versions
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of, weights_of
+from wire.base import unpack_base
 from wire.blocks import Assembly, serve
 from wire.cbor import decode, encode
 from wire.codec import CODECS
-from wire.difference import Codes, apply_difference, check_of
+from wire.difference import Codes, Frame, apply_difference, check_of
 from wire.messages import (
     Announce,
     Block,
@@ -40,7 +41,7 @@ from wire.messages import (
     Task,
     Verdict,
 )
-from wire.objects import manifest_of, unpack_base
+from wire.objects import manifest_of
 from wire.settings import WireSettings
 from wire.topics import Topics
 
@@ -159,7 +160,8 @@ class Device:
             if manifest.source == 0:
                 self.codes, self.version = self.start, 0
             assert manifest.source == self.version
-            self.codes = apply_difference(data, self.codes, self.layout.mask)
+            frame = Frame(self.layout.mask, self.layout.channels)
+            self.codes = apply_difference(data, self.codes, frame)
             self.version = manifest.target
         return self._next()
 

@@ -281,7 +281,7 @@ def test_a_device_whose_training_fails_declines(ready, world):
 def test_a_base_that_is_no_model_is_declined_as_unsupported(bench, world):
     from hashlib import sha256
 
-    from wire.objects import pack_base
+    from wire.base import pack_base
 
     device = bench()
     packed = pack_base(b"not a model")

@@ -96,14 +96,14 @@ def test_what_does_not_unpack_or_apply_is_damaged(models, world):
 
 def test_the_scales_of_a_later_version_are_applied(models, world):
     """Codes and scales both come from the difference; floats are their product."""
-    from wire.difference import Codes, encode_difference
+    from wire.difference import Codes, Frame, encode_difference
     from wire.messages import Kind
     from wire.objects import manifest_of
 
     layout, old = world.layout, world.codes[0]
     master = to_float(layout, Weights(*old)).astype(np.float64) * 3
     new = requantize(layout, master, old.scales)
-    data = encode_difference(old, Codes(new.codes, new.scales), layout.mask)
+    data = encode_difference(old, Codes(new.codes, new.scales), Frame(layout.mask, layout.channels))
     model = models.base(world.packed, world.base, world.digest)
     later = models.advance(model, data, manifest_of(Kind.DIFFERENCE, data, 0, 1))
     np.testing.assert_array_equal(later.floats, to_float(layout, new))

@@ -16,10 +16,21 @@ import numpy as np
 
 from tflite_models.layout import Layout, Slot
 from tflite_models.scope import scope_of
+from wire.base import Form, Run
+from wire.base import coded as coded_base
 from wire.blocks import Assembly, block_of, serve
 from wire.cbor import encode
 from wire.codec import CODECS
-from wire.difference import Codes, _changed_scales, check_of
+from wire.difference import (
+    CARRIED,
+    CODED,
+    WHOLE,
+    Codes,
+    Frame,
+    _changed_scales,
+    carried,
+    check_of,
+)
 from wire.difference import coded as coded_difference
 from wire.difference import packed as packed_difference
 from wire.fields import spec_of
@@ -286,37 +297,85 @@ def updates():
 
 def differences():
     """Two versions of a model's codes and scales, and the object between them."""
-    mask = [True, False, True, True]
-    old = VERSION
+    old, mask, channels = VERSION, [True, False, True, True], [0, 0, 1, 2]
+    frame = Frame(np.array(mask), np.int32(channels))
     cases = {
         "a scale and three codes change": ([6, 0, -10, 300], [0.5, 0.25, 4.0]),
         "nothing changes": ([5, 0, -7, 100], [0.5, 0.25, 2.0]),
         "every scale changes": ([5, 0, -7, 100], [1.0, 2.0, 4.0]),
         "the ends of int32": ([2**31 - 1, 0, -(2**31), 100], [0.5, 0.25, 2.0]),
     }
+    rows = []
+    for how in ("packed", "coded", "carried", "whole"):
+        for name, (codes, scales) in cases.items():
+            if how != "packed" and "int32" in name:
+                continue
+            new = Codes(np.int32(codes), np.float32(scales))
+            rows.append(
+                {
+                    "name": name,
+                    "how": how,
+                    "mask": mask,
+                    "channels": channels,
+                    "old": _version(old),
+                    "new": _version(new),
+                    "hex": _difference(how, old, new, frame).hex(),
+                }
+            )
+    return rows
+
+
+def _version(version):
+    return {
+        "codes": version.codes.tolist(),
+        "scales": version.scales.tolist(),
+        "check": check_of(version),
+    }
+
+
+def _difference(how, old, new, frame):
+    scales = _changed_scales(old.scales, new.scales)
+    origins = {
+        "packed": (None, old.codes),
+        "coded": (CODED, old.codes),
+        "carried": (CARRIED, carried(old, new.scales, frame)),
+        "whole": (WHOLE, np.zeros_like(old.codes)),
+    }
+    method, origin = origins[how]
+    difference = (np.int64(new.codes) - origin)[frame.mask]
+    if method is None:
+        return packed_difference(scales, difference)
+    return coded_difference(method, scales, difference)
+
+
+def bases():
+    """Files, where their numbers lie, and the objects that they are coded to."""
+    factors = struct.pack("<4f", 0.5, 0.3, 0.7, 0.1)
+    products = np.frombuffer(factors, "<f4", 3) * np.frombuffer(factors, "<f4", 1, 12)
+    last_bits = np.int32([0, 1, -2])  # as a converter rounds
+    weights = np.int8([5, 0, -1, 127, -128, 0, 0, 64, -33, 1])
+    biases = np.int32([300, -290, 0, 2**31 - 1, -(2**31)])
+    scales = (products.view("<i4") + last_bits).astype("<i4")
+    file = b"head" + factors + b"middle" + weights.tobytes() + b".."
+    runs = [Run(len(b"head") + 16 + 6, Form.INT8, 10)]
+    runs.append(Run(len(file), Form.INT32, 5))
+    file += biases.astype("<i4").tobytes()
+    runs.append(Run(len(file), Form.PRODUCTS, 3, factors=4, factor=16))
+    file += scales.tobytes() + b"tail"
+    rare = np.zeros(300, np.int8)
+    rare[::7] = 90
+    cases = {
+        "weights, biases and scales of biases": (file, tuple(runs)),
+        "a rest that is deflated": (bytes(200) + rare.tobytes(), (Run(200, Form.INT8, 300),)),
+    }
     return [
         {
             "name": name,
-            "how": how.__name__,
-            "mask": mask,
-            "old": {
-                "codes": old.codes.tolist(),
-                "scales": old.scales.tolist(),
-                "check": check_of(old),
-            },
-            "new": {
-                "codes": codes,
-                "scales": scales,
-                "check": check_of(Codes(np.int32(codes), np.float32(scales))),
-            },
-            "hex": how(
-                _changed_scales(old.scales, np.float32(scales)),
-                (np.int64(codes) - old.codes)[mask],
-            ).hex(),
+            "file": file.hex(),
+            "runs": [{**run._asdict(), "form": run.form.name} for run in runs],
+            "hex": coded_base(file, runs).hex(),
         }
-        for how in (packed_difference, coded_difference)
-        for name, (codes, scales) in cases.items()
-        if how is packed_difference or "int32" not in name
+        for name, (file, runs) in cases.items()
     ]
 
 
@@ -367,6 +426,7 @@ def main():
         "transfer": transfer(),
         "updates": updates(),
         "differences": differences(),
+        "bases": bases(),
         "packed": packed(),
         "trains": trains(),
     }

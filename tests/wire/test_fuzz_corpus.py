@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from wire.codecs.microfed import Microfed, read_differences
+from wire.codecs.numbers import read_numbers
 from wire.errors import CodecError
 
 CORPUS = sorted((Path(__file__).parents[1] / "fuzz" / "corpus").iterdir())
@@ -28,6 +29,8 @@ def test_no_message_of_the_corpus_is_more_than_a_refusal():
             pass
         with contextlib.suppress(CodecError):
             assert read_differences(data[3:], n).shape == (n,)
+        with contextlib.suppress(CodecError):
+            assert read_numbers(data[3:], bounds, bytes([0, 1, 0, 1])).shape == (n,)
     assert taken > 5
 
 

@@ -12,10 +12,11 @@ import pytest
 from tests.wire.make_vectors import layout_of_sizes, plain, unplain
 from tflite_models.scope import scope_of
 from wire import blocks, cbor, items, messages, packing
+from wire.base import Form, Run, coded, unpack_base
 from wire.blocks import Assembly, serve
 from wire.cbor import decode, encode
 from wire.codec import CODECS
-from wire.difference import Codes, apply_difference, check_of, encode_difference
+from wire.difference import Codes, Frame, apply_difference, check_of, encode_difference
 from wire.errors import CodecError, WireError
 from wire.fields import spec_of
 from wire.messages import (
@@ -230,14 +231,24 @@ def test_a_difference_is_its_vector(vector):
         Codes(np.int32(vector[which]["codes"]), np.float32(vector[which]["scales"]))
         for which in ("old", "new")
     )
-    got = apply_difference(bytes.fromhex(vector["hex"]), old, np.array(vector["mask"]))
+    frame = Frame(np.array(vector["mask"]), np.int32(vector["channels"]))
+    got = apply_difference(bytes.fromhex(vector["hex"]), old, frame)
     np.testing.assert_array_equal(got.codes, new.codes)
     np.testing.assert_array_equal(got.scales, new.scales)
-    written = encode_difference(old, new, np.array(vector["mask"]))
-    np.testing.assert_array_equal(
-        apply_difference(written, old, np.array(vector["mask"])).codes, new.codes
-    )
+    written = encode_difference(old, new, frame)
+    np.testing.assert_array_equal(apply_difference(written, old, frame).codes, new.codes)
     assert [check_of(old), check_of(got)] == [vector[which]["check"] for which in ("old", "new")]
+
+
+@pytest.mark.parametrize("vector", vectors("bases"), ids=lambda v: v["name"])
+def test_a_base_is_its_vector(vector):
+    file = bytes.fromhex(vector["file"])
+    assert unpack_base(bytes.fromhex(vector["hex"]), len(file)) == file
+    runs = tuple(
+        Run(run["at"], Form[run["form"]], run["size"], run["factors"], run["factor"])
+        for run in vector["runs"]
+    )
+    assert coded(file, runs).hex() == vector["hex"]
 
 
 @pytest.mark.parametrize("vector", vectors("packed"), ids=lambda v: v["hex"][:8])

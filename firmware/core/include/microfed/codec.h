@@ -47,4 +47,17 @@ MF_EXPORT mf_status mf_encode_codes(const int32_t *differences, const int32_t *b
 MF_EXPORT mf_status mf_decode_codes(const uint8_t *data, int32_t size, const int32_t *bounds,
                                     int32_t runs, int32_t *codes);
 
+/* Write the numbers of a base file: of each run int8 weights, or `wide` ones, any int32.
+ *
+ * The numbers are left as they are.
+ * MF_NO_MEMORY: they need more than `capacity` bytes, or a weight is no int8. */
+MF_EXPORT mf_status mf_encode_numbers(int32_t *numbers, const int32_t *bounds, const uint8_t *wide,
+                                      int32_t runs, int32_t capacity, uint8_t *data, int32_t *size);
+
+/* Read what mf_encode_numbers wrote over `numbers`.
+ *
+ * MF_BAD_DATA: bytes that mf_encode_numbers does not write. */
+MF_EXPORT mf_status mf_decode_numbers(const uint8_t *data, int32_t size, const int32_t *bounds,
+                                      const uint8_t *wide, int32_t runs, int32_t *numbers);
+
 #endif
