@@ -68,17 +68,16 @@ def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
     mask = frame.mask
     assert np.array_equal(old.codes[~mask], new.codes[~mask]), "a masked code has changed"
     scales, codes = _changed_scales(old.scales, new.scales), new.codes[mask].astype(np.int64)
-    if np.count_nonzero(codes - old.codes[mask]) > DENSE * codes.size:
-        return packed(scales, codes - old.codes[mask])
-    origin = carried(old, new.scales, frame)
-    ways = [_way(CODED, scales, codes - old.codes[mask])]
+    origin, moves = carried(old, new.scales, frame), codes - old.codes[mask]
+    dense = np.count_nonzero(moves) > DENSE * moves.size
+    ways = [packed(scales, moves) if dense else _way(CODED, scales, moves)]
     if origin is not old.codes:
         ways.append(_way(CARRIED, scales, codes - origin[mask]))
     shortest = min(filter(None, ways), key=len, default=b"")
     # Each code that is not 0 takes a bit for its sign alone.
     if not shortest or len(shortest) > np.count_nonzero(codes) // 8:
         shortest = min(filter(None, (shortest, _way(WHOLE, scales, codes))), key=len, default=b"")
-    return shortest or packed(scales, codes - old.codes[mask])
+    return shortest or packed(scales, moves)
 
 
 def _way(how: int, scales: bytes, difference: NDArray[np.int64]) -> bytes:
