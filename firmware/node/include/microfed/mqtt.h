@@ -46,6 +46,11 @@
 /* Publishes of QoS 1 that may wait for their PUBACK at a time. */
 #define MF_MQTT_IN_FLIGHT 8
 
+#define MF_MQTT_MOST_FILTERS 60
+
+/* Bytes: the smallest receive buffer. */
+#define MF_MQTT_LEAST_RECEIVE 64
+
 /* A message, to be sent or as it came.  Neither pointer is followed by a zero. */
 typedef struct {
     const char *topic;
@@ -61,7 +66,7 @@ typedef struct {
     const char *username;        /* NULL: none, and no password */
     const char *password;        /* NULL: none */
     const char *const *filters;  /* what to subscribe to after each CONNECT, at QoS 1 */
-    int32_t filter_count;        /* 0 …: none needs no SUBSCRIBE */
+    int32_t filter_count;        /* 0 … MF_MQTT_MOST_FILTERS; with 0 there is no SUBSCRIBE */
     const mf_mqtt_message *will; /* NULL: none.  Read when CONNECT is written, in the step after
                                     MF_MQTT_OPENING: until then its payload may be changed */
     uint16_t keep_alive;         /* seconds; 0: the broker never misses us */
@@ -99,12 +104,12 @@ typedef struct {
 
 /* Whether a publish goes out: one value per cause. */
 typedef enum {
-    MF_MQTT_QUEUED = 0,    /* copied: all that it points to may be used again */
-    MF_MQTT_OFFLINE = 1,   /* not between CONNECTED and LOST */
-    MF_MQTT_FULL = 2,      /* not now: MF_MQTT_IN_FLIGHT wait, or the buffer must drain first */
-    MF_MQTT_TOO_LONG = 3,  /* never: it is longer than the send buffer */
-    MF_MQTT_BAD_TOPIC = 4, /* never: the topic is empty, too long or has a wildcard, or the QoS
-                              is neither 0 nor 1 */
+    MF_MQTT_QUEUED = 0,      /* copied: all that it points to may be used again */
+    MF_MQTT_OFFLINE = 1,     /* not between CONNECTED and LOST */
+    MF_MQTT_FULL = 2,        /* not now: MF_MQTT_IN_FLIGHT wait, or the buffer must drain first */
+    MF_MQTT_TOO_LONG = 3,    /* never: it is longer than the send buffer */
+    MF_MQTT_BAD_MESSAGE = 4, /* never: the topic is empty, too long or has a wildcard, or the QoS
+                                is neither 0 nor 1 */
 } mf_mqtt_sent;
 
 /* Since mf_mqtt_begin; each wraps at 2^32. */
@@ -130,26 +135,24 @@ typedef struct {
     uint32_t body, left;        /* of the packet that arrives: its length, and what is missing */
     uint32_t now, since;        /* of this step; of the beginning of this state */
     uint32_t sent_at, received_at, pinged_at;
-    uint32_t wait; /* milliseconds of this back-off */
-    uint32_t random;
+    uint32_t backoff, wait; /* the next wait at its longest; the present one */
+    uint32_t losses;
     uint16_t in_flight[MF_MQTT_IN_FLIGHT]; /* packet identifiers; 0: a free place */
     uint16_t last_id, skipped_id;
-    uint8_t state, phase, first, length_bytes, attempts, code;
-    uint8_t cause; /* of a loss that the next step reports; 0: none */
+    uint8_t state, phase, first, length_bytes;
+    uint8_t cause, code; /* of a loss that is still to be reported; 0: none */
     bool pinged, subscribing;
 } mf_mqtt;
-
-/* Bytes: the smallest receive buffer. */
-#define MF_MQTT_LEAST_RECEIVE 64
 
 /* Prepare a client; its first steps open the connection.
  *
  * The receive buffer holds one packet without its two to five first bytes: the longest payload
  * and its topic, and 4 more.  A longer PUBLISH is skipped, counted, and acknowledged if its
  * topic fits.  The send buffer holds what the transport has not taken yet: at least the longest
- * publish and its topic, and 9 more.
- * MF_BAD_ARGUMENT: receive_size is below MF_MQTT_LEAST_RECEIVE, or texts are longer than 65535.
- * MF_NO_MEMORY: CONNECT or SUBSCRIBE does not fit into send_size bytes. */
+ * publish and its topic, and 11 more.
+ * MF_BAD_ARGUMENT: receive_size is below MF_MQTT_LEAST_RECEIVE, filter_count is out of range, or
+ * there is a password and no username.
+ * MF_NO_MEMORY: CONNECT or SUBSCRIBE, and 2 more, do not fit into send_size bytes. */
 MF_EXPORT mf_status mf_mqtt_begin(mf_mqtt *client, const mf_mqtt_settings *settings,
                                   const mf_transport *transport, uint8_t *send_buffer,
                                   int32_t send_size, uint8_t *receive_buffer, int32_t receive_size);
@@ -169,10 +172,11 @@ MF_EXPORT mf_mqtt_sent mf_mqtt_publish(mf_mqtt *client, const mf_mqtt_message *m
  *
  * Valid until the next call of any function of the client; the message's payload then points
  * there, and its topic has topic_size bytes.
- * room: bytes that there are; 0 when there is no room now. */
+ * room: bytes that there are; 0, and NULL, when there is no room now. */
 MF_EXPORT uint8_t *mf_mqtt_room(mf_mqtt *client, int32_t topic_size, int32_t *room);
 
-/* Say DISCONNECT, behind all that was published, so that no will is published; then stop. */
+/* Say DISCONNECT, behind all that was published, so that the broker drops the will; then stop.
+ * MF_MQTT_LOST with MF_MQTT_LEFT tells when that is done. */
 MF_EXPORT void mf_mqtt_leave(mf_mqtt *client);
 
 #endif
