@@ -1,0 +1,120 @@
+"""A base file as the C tables of a federated node: firmware/node/include/microfed/model.h."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from math import inf, prod
+from typing import Any
+
+import numpy as np
+
+from core.train import Model
+from firmware.compiler.text import array
+from tflite_models.graph import read_graph
+from tflite_models.parameters import Layout, Slot, layout_of, weights_of
+
+HEAD = 8  # bytes of a body before its scales: MF_BODY_SCALES
+
+
+@dataclass(frozen=True)
+class NodeModel:
+    """What a node is compiled with: its C text, and the numbers that its memory follows from."""
+
+    text: str  # model.c, which defines `const mf_node_model model`
+    body_bytes: int  # of one version of the model, in flash
+    parameters: int
+    scales: int
+    bounds: tuple[int, ...]  # of an update
+
+    @property
+    def unmasked(self) -> int:
+        """Parameters that an update speaks of."""
+        return self.bounds[-1]
+
+
+def node_model(file: bytes, trainable: Model, trains: bytes) -> NodeModel:
+    """The tables of an int8 .tflite.
+
+    trainable: the same file as the core trains it; trains: a byte for each of its steps,
+    1 its weights, 2 its bias, 3 both.  Raises ModelError.
+    """
+    graph = read_graph(file)
+    layout, weights = layout_of(graph), weights_of(graph, layout_of(graph))
+    where, body_bytes = _places(layout)
+    body = bytearray(body_bytes)
+    body[HEAD : HEAD + 4 * layout.scales] = weights.scales.astype("<f4").tobytes()
+    for slot, at in zip(layout.slots, where, strict=True):
+        codes = weights.codes[slot.start : slot.stop]
+        data = codes.astype("<i4" if slot.kind == "bias" else "<i1").tobytes()
+        body[at : at + len(data)] = data
+    counted = np.concatenate(([0], np.cumsum(layout.mask)))
+    bounds = (0, *(int(counted[slot.stop]) for slot in layout.slots))
+    rows = [_tensor(slot, at) for slot, at in zip(layout.slots, where, strict=True)]
+    words = np.frombuffer(bytes(body) + bytes(-len(body) % 4), "<i4")
+    text = (
+        "/* Made by microfed from a .tflite: what a node of its fleet is compiled with. */\n"
+        '#include <math.h>\n\n#include "microfed/model.h"\n\n'
+        f"static const mf_parameters tensors[] = {{\n{''.join(rows)}}};\n\n"
+        f"static {array('bounds', np.array(bounds, np.int32))}\n"
+        f"static {array('base', words, comment='a body: version 0')}\n"
+        f"{_training(trainable, trains)}\nconst mf_node_model model = {{\n"
+        f"    .digest = {_row(sha256(file).digest())},\n"
+        "    .tensors = tensors,\n    .bounds = bounds,\n"
+        f"    .tensor_count = {len(layout.slots)},\n    .scale_count = {layout.scales},\n"
+        f"    .body_size = {body_bytes},\n    .base = (const uint8_t *)base,\n"
+        "    .train = &training,\n    .trains = trains,\n};\n"
+    )
+    return NodeModel(text, body_bytes, layout.size, layout.scales, bounds)
+
+
+def _places(layout: Layout) -> tuple[list[int], int]:
+    """Where each slot's codes begin in a body, and where the body ends."""
+    places = [0] * len(layout.slots)
+    at = HEAD + 4 * layout.scales
+    for kind, size in (("bias", 4), ("weight", 1)):
+        for i, slot in enumerate(layout.slots):
+            if slot.kind == kind:
+                places[i], at = at, at + size * (slot.stop - slot.start)
+    return places, at
+
+
+def _tensor(slot: Slot, at: int) -> str:
+    inner = prod(slot.shape[slot.axis + 1 :])
+    scale = slot.input_scale if slot.kind == "bias" else 0.0
+    numbers = (slot.stop - slot.start, slot.scale_start, slot.scale_stop - slot.scale_start, inner)
+    return f"    {{{', '.join(map(str, numbers))}, {_real(scale)}, {at}}},\n"
+
+
+def _training(model: Model, trains: bytes) -> str:
+    """The core's model of the file, as text."""
+    struct = model.struct
+    tensors = "".join(
+        f"    {{{{{t.shape.height}, {t.shape.width}, {t.shape.channels}}}, "
+        f"{_real(t.low)}, {_real(t.high)}, {_real(t.step)}}},\n"
+        for t in model.tensors
+    )
+    steps = "".join(
+        f"    {{{s.kind}, {_row(s.inputs)}, {s.output}, {s.weight}, {s.bias}, "
+        f"{_row(getattr(s.window, name) for name, _ in s.window._fields_)}, {_row(s.place)}}},\n"
+        for s in model.steps
+    )
+    return (
+        f"static const mf_train_tensor activations[] = {{\n{tensors}}};\n\n"
+        f"static const mf_train_step steps[] = {{\n{steps}}};\n\n"
+        "static const mf_train_model training = {\n    activations,\n    steps,\n"
+        f"    {struct.tensor_count},\n    {struct.step_count},\n    {struct.parameter_count},\n"
+        f"    {struct.input},\n    {struct.output},\n    {struct.loss},\n}};\n\n"
+        f"static const uint8_t trains[] = {_row(trains)};\n"
+    )
+
+
+def _row(numbers: Any) -> str:
+    return "{" + ", ".join(map(str, numbers)) + "}"
+
+
+def _real(x: float) -> str:
+    """A float32 as C99 writes it, to the bit."""
+    if x in (inf, -inf):
+        return "INFINITY" if x > 0 else "-INFINITY"
+    return f"{float(np.float32(x)).hex()}f"
