@@ -8,13 +8,20 @@ from math import inf, prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from core.train import Model
+from core.train import ALIGN, Model, Plan, Recipe
 from firmware.compiler.text import array
 from tflite_models.graph import read_graph
 from tflite_models.parameters import Layout, Slot, layout_of, weights_of
 
 HEAD = 8  # bytes of a body before its scales: MF_BODY_SCALES
+PAGE = 64  # MF_FLASH_PAGE
+FLOAT = 4
+SHARE, LEAST = 32, 32  # of an update's budget: firmware/node/src/update.c
+MOST_SAID = 6  # MF_MOST_SAID
+HEAD_OF_MEMORY = 4 + MOST_SAID * 88  # mf_memory_head
+INFLATE = 5504  # mf_inflate, and rounding
 
 
 @dataclass(frozen=True)
@@ -118,3 +125,72 @@ def _real(x: float) -> str:
     if x in (inf, -inf):
         return "INFINITY" if x > 0 else "-INFINITY"
     return f"{float(np.float32(x)).hex()}f"
+
+
+@dataclass(frozen=True)
+class NodeSizes:
+    """The memory of one node, bytes; `text` is its sizes.h."""
+
+    block: int  # the largest block that it takes
+    update: int  # the longest update that it keeps
+    work: int  # training, or applying a difference
+    model_area: int  # of flash: each of two versions
+    memory_area: int  # of flash: each of two memories
+
+    @property
+    def text(self) -> str:
+        """C macros of the same names."""
+        sizes = {
+            "BLOCK": self.block,
+            "UPDATE": self.update,
+            "WORK": self.work,
+            "MODEL_AREA": self.model_area,
+            "MEMORY_AREA": self.memory_area,
+            "SESSION_AREA": 2 * PAGE,
+        }
+        return "".join(f"#define NODE_{name} {size}\n" for name, size in sizes.items())
+
+
+def node_sizes(
+    tables: NodeModel,
+    plan: Plan,
+    recipe: Recipe,
+    samples: int,
+    *,
+    block: int = 1024,
+    budget: int = 0,
+) -> NodeSizes:
+    """What a node needs that trains by a plan and a recipe on so many samples.
+
+    budget: of Task.budget; 0: the codec's own choice.
+    """
+    values = FLOAT * tables.parameters
+    vectors = 2 if recipe.proximal else 1
+    own = _lines(plan.own_bytes) + vectors * _lines(values) + _lines(tables.parameters)
+    training = own + max(plan.memory(recipe, samples), values)
+    largest = tables.unmasked + 5 * tables.scales + 64
+    pulling = _lines(largest + largest // 8) + FLOAT * (tables.unmasked + tables.scales) + INFLATE
+    update = max(budget or max(LEAST, -(-tables.unmasked // SHARE)), 4)
+    memory = HEAD_OF_MEMORY + 2 * tables.unmasked + MOST_SAID * update
+    return NodeSizes(
+        block,
+        update,
+        _lines(max(training, pulling)),
+        _area(tables.body_bytes),
+        _area(memory),
+    )
+
+
+def samples_file(x: NDArray[np.float32], y: NDArray[Any]) -> bytes:
+    """Samples (n, ...) and their classes (n,) as a node reads them."""
+    head = np.array([len(y)], "<i4").tobytes() + np.asarray(y).astype("<i4").tobytes()
+    return head + np.ascontiguousarray(x, "<f4").tobytes()
+
+
+def _lines(size: int) -> int:
+    return -(-size // ALIGN) * ALIGN
+
+
+def _area(record: int) -> int:
+    """Flash for a record: its pages and the one before it."""
+    return (record // PAGE + 2) * PAGE

@@ -16,7 +16,7 @@
 
 /* Places for records.  They must be erased separately. */
 typedef enum {
-    MF_MODEL_A = 0, /* MF_FLASH_PAGE bytes more than the model's body_size */
+    MF_MODEL_A = 0, /* a page more than the model's body_size takes */
     MF_MODEL_B = 1,
     MF_MEMORY_A = 2, /* mf_memory_bytes: what updates left out, and those without a verdict */
     MF_MEMORY_B = 3,
