@@ -129,7 +129,7 @@ def _real(x: float) -> str:
 
 @dataclass(frozen=True)
 class NodeSizes:
-    """The memory of one node, bytes; `text` is its sizes.h."""
+    """The memory of one node, bytes."""
 
     block: int  # the largest block that it takes
     update: int  # the longest update that it keeps
@@ -139,16 +139,23 @@ class NodeSizes:
 
     @property
     def text(self) -> str:
-        """C macros of the same names."""
-        sizes = {
-            "BLOCK": self.block,
-            "UPDATE": self.update,
-            "WORK": self.work,
-            "MODEL_AREA": self.model_area,
-            "MEMORY_AREA": self.memory_area,
-            "SESSION_AREA": 2 * PAGE,
-        }
-        return "".join(f"#define NODE_{name} {size}\n" for name, size in sizes.items())
+        """The C file that defines that memory, and what made.h promises beside the model."""
+        areas = (self.model_area, self.memory_area, 2 * PAGE)
+        each = ", ".join(f"{size}, {size}" for size in areas)
+        return (
+            "/* Made by microfed: the memory of a node. */\n"
+            '#include "microfed/made.h"\n\n'
+            f"static uint8_t sending[MF_NODE_SENDING({self.block})];\n"
+            f"static uint8_t receiving[MF_NODE_RECEIVING({self.block})];\n"
+            f"static uint8_t work[{self.work}] __attribute__((aligned(MF_ALIGN)));\n\n"
+            f"const uint32_t node_areas[MF_AREAS] = {{{each}}};\n\n"
+            "mf_node_settings node_settings = {\n    .model = &model,\n"
+            f"    .block = {self.block},\n    .update_most = {self.update},\n"
+            "    .sending = sending,\n    .receiving = receiving,\n"
+            "    .sending_size = (int32_t)sizeof sending,\n"
+            "    .receiving_size = (int32_t)sizeof receiving,\n"
+            "    .work = work,\n    .work_size = sizeof work,\n};\n"
+        )
 
 
 def node_sizes(

@@ -11,9 +11,18 @@ from typing import Self
 
 from firmware.host import HostCompiler
 from firmware.node import NodeModel, NodeSizes
-from firmware.qemu import CORE, HERE
+from firmware.qemu import CORE, HERE, Image, Machine, build
 
 NODE = HERE / "node"
+INCLUDE = (f"-I{NODE / 'include'}", f"-I{NODE / 'src'}")
+STACK = 4096  # bytes
+NAME = 36  # bytes of a name in the data of a node on a board
+MEMORY = {  # beside the chip: samples, and the flash 8 MB behind them
+    "qemu-m3": 0x21000000,
+    "qemu-m4": 0x21000000,
+    "qemu-m7": 0x60000000,
+    "qemu-m55": 0x70000000,
+}
 POLL = 0.2
 GRACE = 5.0  # seconds from a polite end to a forced one
 CHECKED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -26,16 +35,12 @@ def node_sources() -> list[Path]:
     return [*found, CORE / "src/paths/portable.c"]
 
 
-def include_flags(out: Path) -> tuple[str, ...]:
-    """Where a node's headers are, those of its model in `out` among them."""
-    return (f"-I{NODE / 'include'}", f"-I{NODE / 'src'}", f"-I{out}")
-
-
-def write_tables(model: NodeModel, sizes: NodeSizes, out: Path) -> None:
-    """Put model.c and sizes.h into a folder."""
+def write_made(model: NodeModel, sizes: NodeSizes, out: Path) -> list[Path]:
+    """Put what made.h promises into a folder: its C files."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "model.c").write_text(model.text)
-    (out / "sizes.h").write_text(sizes.text)
+    (out / "settings.c").write_text(sizes.text)
+    return [out / "model.c", out / "settings.c"]
 
 
 def posix_program(
@@ -45,11 +50,11 @@ def posix_program(
 
     Raises FirmwareError, NoToolError without a compiler.
     """
-    write_tables(model, sizes, out)
+    made = write_made(model, sizes, out)
     posix = sorted((NODE / "posix").glob("*.c"))
     program = out / "node"
-    compiler = HostCompiler(flags=(*flags, *include_flags(out), f"-I{NODE / 'posix'}"))
-    compiler.run(*node_sources(), *posix, out / "model.c", "-lm", "-o", program)
+    compiler = HostCompiler(flags=(*flags, *INCLUDE, f"-I{NODE / 'posix'}"))
+    compiler.run(*node_sources(), *posix, *made, "-lm", "-o", program)
     return program
 
 
@@ -139,3 +144,42 @@ class RunningNodes:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+
+def qemu_image(
+    machine: Machine, model: NodeModel, sizes: NodeSizes, out: Path, *, flags: tuple[str, ...] = ()
+) -> Image:
+    """Build the node of a model for a board of QEMU: firmware/node/qemu/main.c.
+
+    Its name and its data are no part of the image.  Raises FirmwareError, NoToolError.
+    """
+    made = write_made(model, sizes, out)
+    qemu = sorted((NODE / "qemu").glob("*.c"))
+    board = (f"-DBOARD_MEMORY=0x{MEMORY[machine.name]:X}u", f'-DBOARD_NAME="{machine.name}"')
+    return build(
+        machine,
+        [*node_sources(), *qemu, *made],
+        out,
+        flags=("-Os", *flags, *INCLUDE, f"-I{NODE / 'qemu'}", *board),
+        stack=STACK,
+    )
+
+
+def start_qemu(
+    machine: Machine, image: Image, who: Who, samples: bytes, folder: Path
+) -> RunningNode:
+    """Start a node on a board, its second UART wired to the broker.
+
+    Its flash is a file in `folder`; what is found there is used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = b"".join(name.encode().ljust(NAME, b"\0") for name in (who.fleet, who.device))
+    (folder / "data").write_bytes(names + samples)
+    words: list[str | Path] = [
+        *("qemu-system-arm", "-M", machine.qemu, "-nographic", "-monitor", "none"),
+        *("-semihosting-config", "enable=on,target=native", "-icount", "shift=6"),
+        *("-chardev", f"socket,id=net,host={who.host},port={who.port},server=off,reconnect=1"),
+        *("-serial", "stdio", "-serial", "chardev:net", "-kernel", str(image.elf)),
+        *("-device", f"loader,file=data,addr=0x{MEMORY[machine.name]:X},force-raw=on"),
+    ]
+    return _start(words, who, folder)

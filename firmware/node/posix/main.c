@@ -19,17 +19,9 @@
 #include <unistd.h>
 
 #include "flash.h"
-#include "microfed/node.h"
-#include "sizes.h"
+#include "microfed/made.h"
 #include "socket.h"
 
-extern const mf_node_model model;
-
-static union {
-    uint8_t bytes[NODE_WORK + MF_ALIGN];
-    uint64_t aligned;
-} work;
-static uint8_t sending[MF_NODE_SENDING(NODE_BLOCK)], receiving[MF_NODE_RECEIVING(NODE_BLOCK)];
 static volatile sig_atomic_t told_to_end;
 
 static void end(int number) {
@@ -123,32 +115,18 @@ int main(int count, char **words) {
     if (count != 7) {
         return complain("usage", "node HOST PORT FLEET DEVICE SAMPLES FLASH");
     }
-    static const uint32_t areas[MF_AREAS] = {NODE_MODEL_AREA,   NODE_MODEL_AREA,
-                                             NODE_MEMORY_AREA,  NODE_MEMORY_AREA,
-                                             NODE_SESSION_AREA, NODE_SESSION_AREA};
     static mf_file_flash flash;
     static mf_socket to;
     static mf_node_memory memory;
-    uint8_t *aligned = work.bytes + (MF_ALIGN - (uintptr_t)work.bytes % MF_ALIGN) % MF_ALIGN;
-    mf_node_settings settings = {
-        .fleet = words[3],
-        .device = words[4],
-        .board = "posix",
-        .username = getenv("MICROFED_USER"),
-        .password = getenv("MICROFED_PASSWORD"),
-        .seed = (uint32_t)getpid(),
-        .keep_alive = 60,
-        .model = &model,
-        .flash = &flash.flash,
-        .block = NODE_BLOCK,
-        .update_most = NODE_UPDATE,
-        .sending = sending,
-        .receiving = receiving,
-        .sending_size = (int32_t)sizeof sending,
-        .receiving_size = (int32_t)sizeof receiving,
-        .work = aligned,
-        .work_size = NODE_WORK,
-    };
+    mf_node_settings settings = node_settings;
+    settings.fleet = words[3];
+    settings.device = words[4];
+    settings.board = "posix";
+    settings.username = getenv("MICROFED_USER");
+    settings.password = getenv("MICROFED_PASSWORD");
+    settings.seed = (uint32_t)getpid();
+    settings.keep_alive = 60;
+    settings.flash = &flash.flash;
     const char *error = mf_socket_begin(&to, words[1], words[2]);
     if (error != NULL) {
         return complain(words[1], error);
@@ -157,7 +135,7 @@ int main(int count, char **words) {
     if (error != NULL) {
         return complain(words[5], error);
     }
-    error = mf_file_flash_begin(&flash, words[6], areas);
+    error = mf_file_flash_begin(&flash, words[6], node_areas);
     if (error != NULL) {
         return complain(words[6], error);
     }
