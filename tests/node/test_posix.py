@@ -39,20 +39,68 @@ def program(tmp_path_factory):
         pytest.skip(str(error))
 
 
-def test_two_nodes_offer_what_the_simulated_devices_offer(broker, program, tmp_path):
-    told = experiment()
-    shares = shares_of(told)
+class Fleet:
+    """The nodes of an experiment, on a broker; flash and logs are in `folder`."""
+
+    def __init__(self, told, broker, program, folder, nodes):
+        self.told, self.broker, self.program = told, broker, program
+        self.folder, self.nodes = folder, nodes
+        self.shares = shares_of(told)
+
+    def start(self, index):
+        device = self.shares.devices[index]
+        who = Who(self.broker.host, self.broker.port, self.told.name, device)
+        samples = samples_of(self.shares, index)
+        self.nodes.add(start_posix(self.program, who, samples, self.folder / device))
+
+    def start_all(self):
+        for index in range(len(self.shares.devices)):
+            self.start(index)
+
+
+@pytest.fixture(scope="module")
+def simulated(broker, tmp_path_factory):
+    """The run of simulated devices that those of nodes are held against."""
+    told = experiment("simulated")
+    folder = tmp_path_factory.mktemp("simulated")
+    return with_devices(told, shares_of(told), MODEL, broker, folder)
+
+
+def run_of(fleet, folder, during=lambda _: None):
+    arguments = (fleet.told, fleet.shares, MODEL, fleet.broker, folder, fleet.nodes)
+    return with_nodes(*arguments, fleet.start_all, during)
+
+
+def test_two_nodes_offer_what_the_simulated_devices_offer(broker, program, simulated, tmp_path):
     with RunningNodes() as nodes:
-
-        def begin():
-            for index, device in enumerate(shares.devices):
-                who = Who(broker.host, broker.port, told.name, device)
-                samples = samples_of(shares, index)
-                nodes.add(start_posix(program, who, samples, tmp_path / device))
-
-        real = with_nodes(told, shares, MODEL, broker, tmp_path / "real", nodes, begin)
-    same = experiment("simulated")
-    simulated = with_devices(same, shares, MODEL, broker, tmp_path / "simulated")
+        fleet = Fleet(experiment("nodes"), broker, program, tmp_path, nodes)
+        real = run_of(fleet, tmp_path / "run")
     assert len(real.offers) == 8
+    assert differing(real, simulated) == []
+    assert real.model == simulated.model
+
+
+@pytest.mark.parametrize("when", ["Hello", "Need", "Offer"])
+def test_a_node_that_loses_power_goes_on_as_if_it_had_not(
+    broker, program, simulated, tmp_path, when
+):
+    """After the first word of that kind in round 2: what comes of the run is the same."""
+    with RunningNodes() as nodes:
+        fleet = Fleet(experiment(f"power-{when}"), broker, program, tmp_path, nodes)
+        device = fleet.shares.devices[0]
+        cuts = []
+
+        def cut(heard):
+            sender, message = heard.sent[-1]
+            trained = (device, 1) in heard.offers or when == "Hello"
+            if sender == device and trained and type(message).__name__ == when and not cuts:
+                if when == "Offer" and message.round < 2:
+                    return
+                cuts.append(message)
+                nodes.nodes[device].kill()
+                fleet.start(0)
+
+        real = run_of(fleet, tmp_path / "run", cut)
+    assert len(cuts) == 1
     assert differing(real, simulated) == []
     assert real.model == simulated.model
