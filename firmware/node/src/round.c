@@ -47,10 +47,10 @@ void mf_take_announce(mf_node *node, const mf_announce *announce) {
         mf_wind_up(node);
         return;
     }
-    /* An aggregator that begins anew with lower numbers ends the job as well: else its tasks
-     * would look old. */
-    if (node->job.stage != MF_NO_JOB && announce->phase == MF_TRAINING &&
-        (announce->round > round || (stranger && announce->round < round))) {
+    /* An aggregator that begins anew with lower numbers ends the job as well, in whatever phase
+     * it introduces itself: else its tasks would look old. */
+    const bool newer = announce->phase == MF_TRAINING && announce->round > round;
+    if (node->job.stage != MF_NO_JOB && (newer || (stranger && announce->round < round))) {
         mf_set_aside(node);
     }
     if (stranger) {
