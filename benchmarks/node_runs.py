@@ -13,7 +13,7 @@ from cli.config import Experiment
 from cli.devices import simulation
 from cli.folder import prepare
 from cli.shares import Shares
-from firmware.nodes import RunningNodes
+from firmware.node_processes import RunningNodes
 from mqtt_client.connection import Connection
 from mqtt_client.endpoint import Endpoint
 from wire.cbor import decode

@@ -48,3 +48,8 @@ def samples_of(shares: Shares, index: int) -> bytes:
     """The data of device `index`, as its node reads it."""
     own = shares.split.clients[index]
     return samples_file(shares.dataset.x[own], shares.dataset.y[own])
+
+
+def kit_for(experiment: Experiment, shares: Shares, which: range, file: bytes) -> NodeKit:
+    """The kit of some devices, with room for the one that has most samples."""
+    return node_kit(file, experiment, max(len(shares.split.clients[i]) for i in which))

@@ -8,7 +8,8 @@ from benchmarks.node_runs import differing, with_devices, with_nodes
 from cli.config import Experiment
 from cli.nodes import node_kit, samples_of
 from cli.shares import shares_of
-from firmware.nodes import RunningNodes, Who, posix_program, start_posix
+from firmware.node_processes import RunningNodes, Who, start_posix
+from firmware.nodes import posix_program
 from firmware.qemu import NoToolError
 from mqtt_broker.broker import start
 from mqtt_broker.settings import BrokerSettings
