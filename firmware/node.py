@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.train import ALIGN, Model, Plan, Recipe
 from firmware.compiler.text import array
+from firmware.node_inference import inference_text
 from tflite_models.graph import read_graph
 from tflite_models.parameters import Layout, Slot, layout_of, weights_of
 
@@ -29,6 +30,7 @@ class NodeModel:
     """What a node is compiled with: its C text, and the numbers that its memory follows from."""
 
     text: str  # model.c, which defines `const mf_node_model model`
+    inference: str  # infer.c, which defines node_infer
     body_bytes: int  # of one version of the model, in flash
     parameters: int
     scales: int
@@ -72,7 +74,9 @@ def node_model(file: bytes, trainable: Model, trains: bytes) -> NodeModel:
         f"    .body_size = {body_bytes},\n    .base = (const uint8_t *)base,\n"
         "    .train = &training,\n    .trains = trains,\n};\n"
     )
-    return NodeModel(text, body_bytes, layout.size, layout.scales, bounds)
+    tensors = {slot.tensor: at for slot, at in zip(layout.slots, where, strict=True)}
+    inference = inference_text(graph, layout, tensors)
+    return NodeModel(text, inference, body_bytes, layout.size, layout.scales, bounds)
 
 
 def _places(layout: Layout) -> tuple[list[int], int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from firmware.host import HostCompiler
 from firmware.node import NodeModel, NodeSizes
 from firmware.qemu import CORE, HERE, Image, Machine, build
+from firmware.selftest import kernel_sources
 
 NODE = HERE / "node"
 INCLUDE = (f"-I{NODE / 'include'}", f"-I{NODE / 'src'}")
@@ -21,18 +22,20 @@ MEMORY = {  # beside the chip: samples, and the flash 8 MB behind them
 
 
 def node_sources() -> list[Path]:
-    """What every node is made of, whatever it runs on: itself, training and the codec."""
+    """What every node is made of, whatever it runs on; the linker drops what it does not call."""
     folders = (NODE / "src", NODE / "src/mqtt", CORE / "src/codec", CORE / "src/train")
     found = [path for folder in folders for path in sorted(folder.glob("*.c"))]
-    return [*found, CORE / "src/paths/portable.c"]
+    kernels = [path for path in kernel_sources() if path.parent.name == "int8"]
+    return [*found, CORE / "src/paths/portable.c", *kernels]
 
 
 def write_made(model: NodeModel, sizes: NodeSizes, out: Path) -> list[Path]:
     """Put what made.h promises into a folder: its C files."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "model.c").write_text(model.text)
-    (out / "settings.c").write_text(sizes.text)
-    return [out / "model.c", out / "settings.c"]
+    files = {"model.c": model.text, "infer.c": model.inference, "settings.c": sizes.text}
+    for name, text in files.items():
+        (out / name).write_text(text)
+    return [out / name for name in files]
 
 
 def posix_program(

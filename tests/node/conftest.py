@@ -10,11 +10,11 @@ from device_sim.lower import lower
 from device_sim.twin.program import compile_graph
 from firmware.host import HostCompiler
 from firmware.node import NodeModel, node_model
-from firmware.qemu import CORE, HERE, NoToolError
+from firmware.nodes import INCLUDE, node_sources
+from firmware.qemu import NoToolError
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of
 
-NODE = HERE / "node"
 CHECKED = ("-O1", "-g", "-fsanitize=undefined", "-fno-sanitize-recover=all")
 FILE = Path(__file__).parents[1] / "fixtures/conv.tflite"
 
@@ -34,13 +34,13 @@ def node(tmp_path_factory) -> ctypes.CDLL:
     Undefined behaviour is an error.
     """
     out = tmp_path_factory.mktemp("node")
-    flags = (*CHECKED, f"-I{NODE / 'include'}", f"-I{NODE / 'src'}")
-    core = [p for f in ("codec", "train") for p in sorted((CORE / "src" / f).glob("*.c"))]
-    sources = [*sorted((NODE / "src").glob("*.c")), *core, CORE / "src/paths/portable.c"]
-    (out / "model.c").write_text(tables_of(FILE.read_bytes()).text)
+    flags = (*CHECKED, *INCLUDE)
+    made = tables_of(FILE.read_bytes())
+    (out / "model.c").write_text(made.text)
+    (out / "infer.c").write_text(made.inference)
+    files = [*node_sources(), out / "model.c", out / "infer.c"]
     try:
-        compiler = HostCompiler(flags=flags)
-        compiler.run("-shared", *sources, out / "model.c", "-lm", "-o", out / "libnode.so")
+        HostCompiler(flags=flags).run("-shared", *files, "-lm", "-o", out / "libnode.so")
     except NoToolError as error:
         pytest.skip(str(error))
     return ctypes.CDLL(str(out / "libnode.so"))

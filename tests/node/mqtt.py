@@ -290,7 +290,7 @@ class Client:
         if kind is Kind.MESSAGE:
             m = event.message
             message = Message(
-                ctypes.string_at(m.topic, m.topic_size).decode(),
+                ctypes.string_at(m.topic, m.topic_size).decode(errors="surrogateescape"),
                 ctypes.string_at(m.payload, m.payload_size),
                 m.qos,
                 m.retain,

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.int8 import Int8Model
 from tests.node.conftest import FILE
 from tests.node.flash import PAGE, Flash
 from tests.node.test_messages import VECTORS
 from tflite_models.graph import read_graph
-from tflite_models.parameters import Weights, layout_of, to_float, weights_of
+from tflite_models.parameters import Weights, layout_of, patch, to_float, weights_of
 from wire.codecs.microfed import code_differences
 from wire.difference import Codes, apply_difference, check_of, coded, encode_difference, packed
 from wire.errors import WireError
@@ -234,3 +235,19 @@ def test_the_exchange_of_the_protocol(node):
     memory[0] = b"?"
     assert not node.mf_assembly_is_right(assembly)
     assert node.mf_assembly_missing(assembly, 8, ctypes.byref(message, 8), bitmap) == 3
+
+
+def test_inference_on_a_version_is_that_of_the_patched_file(node):
+    """Codes and scales from flash, multipliers derived on the device."""
+    flash, rng = Flash(16384), np.random.default_rng(6)
+    node.node_infer.restype = ctypes.c_bool
+    for version, new in enumerate((OLD, changed(1), changed(2), changed(3))):
+        if version:
+            assert write(node, flash, version, new)
+        file = patch(FILE.read_bytes(), LAYOUT, Weights(new.codes, new.scales))
+        reference = Int8Model(file)
+        x = rng.integers(-128, 128, (20, *reference.input.shape[1:]), np.int8)
+        found = np.empty((20, *reference.output.shape[1:]), np.int8)
+        for one, y in zip(x, found, strict=True):
+            assert node.node_infer(body(node, flash), one.tobytes(), ctypes.c_void_p(y.ctypes.data))
+        assert np.array_equal(found, reference.run(x))

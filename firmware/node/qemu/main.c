@@ -16,6 +16,8 @@ typedef struct {
 #define FLASH_AT   (MEMORY + (UINT32_C(8) << 20))
 #define KEEP_ALIVE 600 /* seconds: training is on one thread with everything else */
 
+enum { LOOKED_AT = 8, MOST_INPUTS = 4096, MOST_OUTPUTS = 64 };
+
 static uint32_t milliseconds(void) {
     return (uint32_t)(board_instructions() * 64 / 1000000);
 }
@@ -51,10 +53,36 @@ static void train(mf_node *node) {
     board_write("\n");
 }
 
-static void tell(const mf_node_view *was, const mf_node_view *is) {
+/* What the held version says of the first samples: the class of each, and what one takes. */
+static void infer(const mf_node *node) {
+    static int8_t input[MOST_INPUTS], output[MOST_OUTPUTS];
+    const mf_samples *samples = &node_settings.samples;
+    const int32_t count = samples->count < LOOKED_AT ? samples->count : LOOKED_AT;
+    if (count == 0 || node_inputs > MOST_INPUTS || node_outputs > MOST_OUTPUTS) {
+        return;
+    }
+    uint64_t taken = 0;
+    board_write("classes");
+    for (int32_t i = 0; i < count; i++) {
+        node_quantize(samples->x + (size_t)i * (size_t)node_inputs, input);
+        const uint64_t start = board_instructions();
+        node_infer(mf_node_body(node), input, output);
+        taken = board_instructions() - start; /* the first derives multipliers as well */
+        int32_t best = 0;
+        for (int32_t k = 1; k < node_outputs; k++) {
+            best = output[k] > output[best] ? k : best;
+        }
+        say(" ", (uint64_t)best);
+    }
+    say("\ninference instructions ", taken);
+    board_write("\n");
+}
+
+static void tell(const mf_node *node, const mf_node_view *was, const mf_node_view *is) {
     if (is->version != was->version) {
         say("version ", is->version);
         board_write("\n");
+        infer(node);
     }
     if (is->accepted != was->accepted || is->rejected != was->rejected) {
         say("accepted ", is->accepted);
@@ -100,10 +128,11 @@ int main(void) {
         board_write("\n");
         return 2;
     }
+    infer(node);
     for (;;) {
         const mf_node_state state = mf_node_step(node, milliseconds());
         mf_node_look(node, &is);
-        tell(&was, &is);
+        tell(node, &was, &is);
         was = is;
         if (state == MF_NODE_LEFT) {
             farewell(&is);

@@ -43,6 +43,12 @@
 #define MF_MQTT_BACKOFF_MOST 30000
 #endif
 
+/* Bytes: a packet that claims to be longer than this is no broker's of ours (docs/protocol.md
+ * allows payloads of 132,096), and nobody waits for its end. */
+#ifndef MF_MQTT_LONGEST
+#define MF_MQTT_LONGEST 262144
+#endif
+
 /* Publishes of QoS 1 that may wait for their PUBACK at a time. */
 #define MF_MQTT_IN_FLIGHT 8
 
@@ -51,7 +57,8 @@
 /* Bytes: the smallest receive buffer. */
 #define MF_MQTT_LEAST_RECEIVE 64
 
-/* A message, to be sent or as it came.  Neither pointer is followed by a zero. */
+/* A message, to be sent or as it came.  Neither pointer is followed by a zero, and the topic of one
+ * that came may be any bytes. */
 typedef struct {
     const char *topic;
     const uint8_t *payload;           /* may be NULL when payload_size is 0 */
