@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cli.config import Experiment
 from cli.shares import Shares
-from core.train import Loss, Path, Plan, Recipe
+from core.train import Loss, Recipe
 from device_sim.lower import lower
 from device_sim.twin.program import compile_graph
 from firmware.node import NodeModel, NodeSizes, node_model, node_sizes, samples_file
@@ -39,9 +39,8 @@ def node_kit(file: bytes, experiment: Experiment, samples: int) -> NodeKit:
         proximal=settings.proximal,
         rotation=settings.rotation,
     )
-    plan = Plan(trainable, trains, tile=1, path=Path.PORTABLE)
-    budget = wire.budget_bytes
-    return NodeKit(model, node_sizes(model, plan, recipe, samples, block=wire.block, budget=budget))
+    sizes = node_sizes(model, recipe, samples, block=wire.block, budget=wire.budget_bytes)
+    return NodeKit(model, sizes)
 
 
 def samples_of(shares: Shares, index: int) -> bytes:

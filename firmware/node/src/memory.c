@@ -46,33 +46,40 @@ static float kept_at(const mf_memory *memory, int32_t i) {
     return mf_from_half((uint16_t)(at[0] | at[1] << 8));
 }
 
-mf_status mf_memory_owed(const mf_memory *memory, const mf_node_model *model, float *values,
-                         float *room) {
+void mf_memory_owed(const mf_memory *memory, const mf_node_model *model, float *values) {
+    for (int32_t i = 0; memory->record != NULL && i < mf_unmasked(model); i++) {
+        values[i] += kept_at(memory, i);
+    }
+}
+
+bool mf_memory_fold(mf_memory *memory, const mf_node_model *model, const mf_flash *flash,
+                    float *room) {
     const int32_t count = mf_unmasked(model);
-    if (memory->record == NULL) {
-        return MF_OK;
+    const mf_memory before = *memory;
+    bool folded = false;
+    for (uint32_t k = memory->head.count; k-- > 0;) {
+        if (memory->head.said[k].state == MF_REFUSED) {
+            mf_memory_drop(memory, &memory->head.said[k]);
+            folded = true;
+        }
+    }
+    if (!folded) {
+        return true;
     }
     for (int32_t i = 0; i < count; i++) {
         room[i] = kept_at(memory, i);
     }
-    for (uint32_t k = 0; k < memory->head.count; k++) {
-        const mf_said *said = &memory->head.said[k];
-        if (said->state != MF_REFUSED) {
-            continue;
-        }
-        const mf_status status = mf_decode_update(mf_memory_data(memory, said), (int32_t)said->size,
-                                                  model->bounds, model->tensor_count, 1.0f, room);
-        if (status != MF_OK) {
-            return status;
-        }
-        for (int32_t i = 0; i < count; i++) {
-            room[i] = mf_from_half(mf_half(room[i]));
+    for (uint32_t k = 0; k < before.head.count; k++) {
+        const mf_said *said = &before.head.said[k];
+        if (said->state == MF_REFUSED &&
+            mf_decode_update(mf_memory_data(memory, said), (int32_t)said->size, model->bounds,
+                             model->tensor_count, 1.0f, room) == MF_OK) {
+            for (int32_t i = 0; i < count; i++) {
+                room[i] = mf_from_half(mf_half(room[i]));
+            }
         }
     }
-    for (int32_t i = 0; i < count; i++) {
-        values[i] += room[i];
-    }
-    return MF_OK;
+    return mf_memory_save(memory, model, flash, room, NULL);
 }
 
 void mf_memory_drop(mf_memory *memory, mf_said *said) {

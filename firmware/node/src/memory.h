@@ -53,15 +53,20 @@ mf_said *mf_memory_find(mf_memory *memory, uint32_t round, const uint8_t *nonce)
 
 const uint8_t *mf_memory_data(const mf_memory *memory, const mf_said *said);
 
-/* Add to `values` (unmasked) what was left out, refused updates made up for. */
-mf_status mf_memory_owed(const mf_memory *memory, const mf_node_model *model, float *values,
-                         float *room);
+/* Make up for refused updates: what they said is kept.  room: a float for each unmasked
+ * parameter.  False: flash could not be written. */
+bool mf_memory_fold(mf_memory *memory, const mf_node_model *model, const mf_flash *flash,
+                    float *room);
+
+/* Add to `values` (unmasked) what was left out. */
+void mf_memory_owed(const mf_memory *memory, const mf_node_model *model, float *values);
 
 /* Forget an update.  mf_memory_save makes it last. */
 void mf_memory_drop(mf_memory *memory, mf_said *said);
 
-/* Write the record.  left: what the newest update, the last of the list, leaves out, and
- * `data` its bytes; NULL: no update is new.  False: flash could not be written. */
+/* Write the record.  left: what is left out from now on, NULL: the same as before.  data: the
+ * bytes of the newest update, the last of the list, NULL: none is new.  False: flash could not
+ * be written. */
 bool mf_memory_save(mf_memory *memory, const mf_node_model *model, const mf_flash *flash,
                     const float *left, const uint8_t *data);
 

@@ -59,10 +59,6 @@ bool mf_offer_known(mf_node *node) {
 static bool keep(mf_node *node, const mf_made *made) {
     mf_memory *memory = &node->memory;
     const mf_job *job = &node->job;
-    for (mf_said *said = first_of(node, MF_REFUSED); said != NULL;
-         said = first_of(node, MF_REFUSED)) {
-        mf_memory_drop(memory, said); /* this update has made up for it */
-    }
     mf_said *said = &memory->head.said[memory->head.count++];
     memset(said, 0, sizeof *said);
     said->state = MF_OFFERED;
@@ -92,7 +88,10 @@ void mf_node_train(mf_node *node) {
     const mf_assignment assignment = {s->model,  node->body,    &s->samples, &job->task,
                                       s->device, &node->memory, s->work,     s->work_size};
     mf_made made;
-    const mf_status status = mf_make_update(&assignment, &made);
+    mf_status status = MF_BAD_DATA;
+    if (mf_memory_fold(&node->memory, s->model, s->flash, s->work)) {
+        status = mf_make_update(&assignment, &made);
+    }
     if (status != MF_OK) {
         mf_decline_job(node, status == MF_NO_MEMORY ? MF_CANNOT : MF_FAILED);
         return;

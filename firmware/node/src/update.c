@@ -9,18 +9,14 @@
 
 enum { SHARE = 32, LEAST = 32 }; /* without a budget: bytes for each so many values, at least */
 
-/* Where everything lies while a task is worked on. */
+/* Where everything lies while a task is worked on: MF_NODE_WORK. */
 typedef struct {
     void *plan;
-    float *weights, *received;
-    uint8_t *mask;
-    uint8_t *rest; /* for mf_train, and then for the update */
+    mf_stored *stored;
+    float *weights;
+    uint8_t *rest; /* for mf_train_stored, and then for the update */
     size_t rest_size;
 } layout;
-
-static size_t aligned(size_t bytes) {
-    return (bytes + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN;
-}
 
 static mf_recipe recipe_of(const mf_task_recipe *r) {
     return (mf_recipe){
@@ -36,50 +32,30 @@ static mf_recipe recipe_of(const mf_task_recipe *r) {
     };
 }
 
-/* Bytes before the workspace of mf_train.  The weights as received are wanted to the end only
- * where a proximal term pulls to them. */
-static size_t own_bytes(const mf_node_model *model, const mf_recipe *recipe) {
-    const size_t count = (size_t)model->train->parameter_count;
-    const size_t vectors = recipe->proximal != 0.0f ? 2 : 1;
-    return aligned(mf_plan_bytes(model->train)) + vectors * aligned(count * sizeof(float)) +
-           aligned(count);
-}
-
-static mf_status lay_out(const mf_assignment *a, const mf_recipe *recipe, layout *l) {
-    const size_t count = (size_t)a->model->train->parameter_count,
-                 own = own_bytes(a->model, recipe);
-    const size_t vector = aligned(count * sizeof(float));
-    if (own > a->work_size) {
+/* Plan the training of the held version, as it lies in flash. */
+static mf_status lay_out(const mf_assignment *a, layout *l) {
+    const mf_train_model *train = a->model->train;
+    const size_t plan = MF_LINES(mf_plan_bytes(train));
+    const size_t stored = MF_LINES((size_t)train->step_count * sizeof(mf_stored));
+    uint8_t *at = a->work;
+    if (plan + stored > a->work_size) {
         return MF_NO_MEMORY;
     }
-    uint8_t *at = a->work;
     l->plan = at;
-    at += aligned(mf_plan_bytes(a->model->train));
-    l->weights = l->received = (float *)(void *)at;
-    at += vector;
-    if (recipe->proximal != 0.0f) {
-        l->received = (float *)(void *)at;
-        at += vector;
+    l->stored = (mf_stored *)(void *)(at + plan);
+    l->weights = (float *)(void *)(at + plan + stored);
+    mf_body_stored(a->model, a->body, l->stored);
+    const mf_status status = mf_plan_stored(train, a->model->trains, l->stored, 1, l->plan, plan);
+    if (status != MF_OK) {
+        return status;
     }
-    l->mask = at;
-    l->rest = (uint8_t *)a->work + own;
+    const size_t own = plan + stored + MF_LINES(mf_stored_count(l->plan) * sizeof(float));
+    if (own + mf_update_budget(a->model, a->task) > a->work_size) {
+        return MF_NO_MEMORY;
+    }
+    l->rest = at + own;
     l->rest_size = a->work_size - own;
-    return mf_plan_training(a->model->train, a->model->trains, 1, MF_PORTABLE, l->plan,
-                            mf_plan_bytes(a->model->train));
-}
-
-size_t mf_node_work_bytes(const mf_node_model *model, const mf_recipe *recipe, int32_t samples,
-                          uint32_t difference, void *plan, size_t plan_size) {
-    const size_t count = (size_t)mf_unmasked(model);
-    const size_t pulled = aligned(difference + difference / 8 + 1) + count * sizeof(int32_t) +
-                          (size_t)model->scale_count * sizeof(float) + 8192;
-    if (mf_plan_training(model->train, model->trains, 1, MF_PORTABLE, plan, plan_size) != MF_OK) {
-        return 0;
-    }
-    const size_t before = (size_t)model->train->parameter_count * sizeof(float);
-    const size_t train = mf_train_bytes(plan, recipe, samples);
-    const size_t trained = own_bytes(model, recipe) + (train > before ? train : before);
-    return trained > pulled ? trained : pulled;
+    return MF_OK;
 }
 
 uint32_t mf_update_budget(const mf_node_model *model, const mf_task *task) {
@@ -126,28 +102,14 @@ static uint32_t training_seed(const char *device, uint32_t seed) {
     return (uint32_t)d[0] << 24 | (uint32_t)d[1] << 16 | (uint32_t)d[2] << 8 | d[3];
 }
 
-/* Turn trained weights into what they changed: the unmasked values, from the beginning. */
-static void subtract(const mf_assignment *a, const layout *l) {
-    const int32_t count = a->model->train->parameter_count;
-    float *before = (float *)(void *)l->rest;
-    mf_body_floats(a->model, a->body, before);
-    int32_t kept = 0;
-    for (int32_t i = 0; i < count; i++) {
-        if (l->mask[i] != 0) {
-            l->weights[kept++] = l->weights[i] - before[i];
-        }
-    }
-}
-
 /* Code what is owed, and leave in its place what the update does not say. */
 static mf_status code(const mf_assignment *a, const layout *l, mf_made *made) {
     const mf_node_model *model = a->model;
     float *values = l->weights;
-    mf_status status = mf_memory_owed(a->memory, model, values, (float *)(void *)l->rest);
-    if (status == MF_OK) {
-        status = mf_encode_update(values, model->bounds, model->tensor_count,
-                                  (int32_t)mf_update_budget(model, a->task), l->rest, &made->size);
-    }
+    mf_memory_owed(a->memory, model, values);
+    mf_status status =
+        mf_encode_update(values, model->bounds, model->tensor_count,
+                         (int32_t)mf_update_budget(model, a->task), l->rest, &made->size);
     if (status == MF_OK) {
         status = mf_decode_update(l->rest, made->size, model->bounds, model->tensor_count, -1.0f,
                                   values);
@@ -162,23 +124,17 @@ mf_status mf_make_update(const mf_assignment *assignment, mf_made *made) {
     const mf_recipe recipe = recipe_of(&a->task->recipe);
     layout l;
     double losses[2];
-    mf_status status = lay_out(a, &recipe, &l);
-    if (status != MF_OK) {
-        return status;
+    mf_status status = lay_out(a, &l);
+    if (status == MF_OK) {
+        status =
+            mf_train_stored(l.plan, &recipe, a->samples, training_seed(a->device, a->task->seed),
+                            l.weights, losses, l.rest, l.rest_size);
     }
-    const size_t vector = (size_t)a->model->train->parameter_count * sizeof(float);
-    if (l.rest_size < vector || l.rest_size < mf_update_budget(a->model, a->task)) {
-        return MF_NO_MEMORY;
-    }
-    mf_body_floats(a->model, a->body, l.received);
-    mf_body_mask(a->model, l.mask);
-    status = mf_train(l.plan, &recipe, a->samples, training_seed(a->device, a->task->seed),
-                      l.received, l.mask, l.weights, losses, l.rest, l.rest_size);
     if (status != MF_OK) {
         return status;
     }
     made->loss_before = (float)losses[0];
     made->loss_after = (float)losses[1];
-    subtract(a, &l);
+    mf_stored_update(l.plan, l.weights);
     return code(a, &l, made);
 }

@@ -28,8 +28,8 @@ static int32_t code_at(const mf_parameters *t, const uint8_t *body, int32_t i) {
     return is_bias(t) ? ((const int32_t *)(const void *)codes)[i] : ((const int8_t *)codes)[i];
 }
 
-static bool is_masked(const mf_node_model *model, const mf_parameters *t, int32_t i) {
-    return !is_bias(t) && code_at(t, model->base, i) == 0;
+static bool is_masked(const mf_parameters *t, int32_t i) {
+    return t->mask != NULL && (t->mask[i / 32] >> i % 32 & 1u) == 0;
 }
 
 uint32_t mf_model_layout(const mf_node_model *model) {
@@ -40,7 +40,7 @@ void mf_body_codes(const mf_node_model *model, const uint8_t *body, int32_t *cod
     for (int32_t k = 0; k < model->tensor_count; k++) {
         const mf_parameters *t = &model->tensors[k];
         for (int32_t i = 0; i < t->count; i++) {
-            if (!is_masked(model, t, i)) {
+            if (!is_masked(t, i)) {
                 *codes++ = code_at(t, body, i);
             }
         }
@@ -51,25 +51,34 @@ void mf_body_scales(const mf_node_model *model, const uint8_t *body, float *scal
     memcpy(scales, body + MF_BODY_SCALES, (size_t)model->scale_count * sizeof *scales);
 }
 
-void mf_body_floats(const mf_node_model *model, const uint8_t *body, float *values) {
-    const float *scales = (const float *)(const void *)(body + MF_BODY_SCALES);
+/* The tensor whose first parameter is `start`; NULL: there is none. */
+static const mf_parameters *tensor_at(const mf_node_model *model, int32_t start) {
     for (int32_t k = 0; k < model->tensor_count; k++) {
-        const mf_parameters *t = &model->tensors[k];
-        for (int32_t i = 0; i < t->count; i++) {
-            float scale = scales[t->scale + i / t->inner % t->scale_count];
-            if (is_bias(t)) {
-                scale *= t->input_scale;
-            }
-            *values++ = (float)code_at(t, body, i) * scale;
+        if (start == 0) {
+            return &model->tensors[k];
         }
+        start -= model->tensors[k].count;
     }
+    return NULL;
 }
 
-void mf_body_mask(const mf_node_model *model, uint8_t *mask) {
-    for (int32_t k = 0; k < model->tensor_count; k++) {
-        const mf_parameters *t = &model->tensors[k];
-        for (int32_t i = 0; i < t->count; i++) {
-            *mask++ = is_masked(model, t, i) ? 0 : 1;
+void mf_body_stored(const mf_node_model *model, const uint8_t *body, mf_stored *stored) {
+    const float *scales = (const float *)(const void *)(body + MF_BODY_SCALES);
+    for (int32_t s = 0; s < model->train->step_count; s++) {
+        const mf_train_step *step = &model->train->steps[s];
+        const mf_parameters *weight = tensor_at(model, step->weight);
+        const mf_parameters *bias = tensor_at(model, step->bias);
+        stored[s] = (mf_stored){0};
+        if (weight == NULL) {
+            continue;
+        }
+        stored[s].weights = (const int8_t *)(body + weight->codes);
+        stored[s].mask = weight->mask;
+        stored[s].scales = scales + weight->scale;
+        stored[s].scale_count = weight->scale_count;
+        if (bias != NULL) {
+            stored[s].bias = (const int32_t *)(const void *)(body + bias->codes);
+            stored[s].input_scale = bias->input_scale;
         }
     }
 }
@@ -84,7 +93,7 @@ uint32_t mf_version_check(const mf_node_model *model, const int32_t *codes, cons
     for (int32_t k = 0; k < model->tensor_count; k++) {
         const mf_parameters *t = &model->tensors[k];
         for (int32_t i = 0; i < t->count; i++) {
-            const int32_t code = is_masked(model, t, i) ? 0 : *codes++;
+            const int32_t code = is_masked(t, i) ? 0 : *codes++;
             crc = mf_crc32(crc, &code, sizeof code);
         }
     }
@@ -102,7 +111,7 @@ static bool put_codes(const mf_node_model *model, mf_store *store, bool biases,
             continue;
         }
         for (int32_t i = 0; i < t->count; i++) {
-            const int32_t code = is_masked(model, t, i) ? 0 : *codes++;
+            const int32_t code = is_masked(t, i) ? 0 : *codes++;
             const int8_t narrow = (int8_t)code;
             fits = fits && (biases || narrow == code);
             mf_store_put(store, biases ? (const void *)&code : &narrow, biases ? 4 : 1);

@@ -16,11 +16,8 @@ uint32_t mf_body_check(const uint8_t *body);
 void mf_body_codes(const mf_node_model *model, const uint8_t *body, int32_t *codes);
 void mf_body_scales(const mf_node_model *model, const uint8_t *body, float *scales);
 
-/* The real values of all parameters: float32(code) · scale, as tflite_models/parameters.py. */
-void mf_body_floats(const mf_node_model *model, const uint8_t *body, float *values);
-
-/* A byte for each parameter, 0 where it is masked. */
-void mf_body_mask(const mf_node_model *model, uint8_t *mask);
+/* The parameters of each step of model->train, as they lie in a body. */
+void mf_body_stored(const mf_node_model *model, const uint8_t *body, mf_stored *stored);
 
 /* The newest version in flash that is whole and of this base file; else that file's. */
 const uint8_t *mf_version_newest(const mf_node_model *model, const mf_flash *flash);

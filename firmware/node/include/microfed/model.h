@@ -18,6 +18,7 @@ typedef struct {
     int32_t inner;              /* parameter i is of channel i / inner mod scale_count */
     float input_scale;          /* a bias' scale is its weight's times this; 0: weights */
     uint32_t codes;             /* bytes from the beginning of a body to its first code */
+    const uint32_t *mask;       /* weights: as in mf_stored */
 } mf_parameters;
 
 typedef struct {
@@ -26,7 +27,7 @@ typedef struct {
     const int32_t *bounds; /* where each tensor's unmasked values begin in an update; their end */
     int32_t tensor_count, scale_count;
     uint32_t body_size;
-    const uint8_t *base; /* the body of version 0; a weight that is 0 in it is masked */
+    const uint8_t *base; /* the body of version 0 */
     const mf_train_model *train;
     const uint8_t *trains; /* for each step of it */
 } mf_node_model;

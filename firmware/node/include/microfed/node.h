@@ -41,7 +41,7 @@ typedef struct {
     uint32_t update_most; /* bytes: the longest update that it can keep */
     uint8_t *sending, *receiving;
     int32_t sending_size, receiving_size; /* MF_NODE_SENDING, MF_NODE_RECEIVING */
-    void *work;                           /* mf_node_work_bytes, at a multiple of MF_ALIGN */
+    void *work;                           /* MF_NODE_WORK, at a multiple of MF_ALIGN */
     size_t work_size;
 } mf_node_settings;
 
@@ -49,9 +49,14 @@ typedef struct {
 #define MF_NODE_SENDING(block)   ((block) + 192)
 #define MF_NODE_RECEIVING(block) ((block) < 256 + 192 ? 384 + 64 : (block) + 192)
 
-/* Bytes of work that training by `recipe` takes, and a difference of so many bytes. */
-size_t mf_node_work_bytes(const mf_node_model *model, const mf_recipe *recipe, int32_t samples,
-                          uint32_t difference, void *plan, size_t plan_size);
+/* Bytes as MF_ALIGN wants them. */
+#define MF_LINES(bytes) (((bytes) + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN)
+
+/* Bytes of work for a model of so many tensors and steps, of which `trained` parameters train:
+ * `training` are mf_train_bytes of the plan. */
+#define MF_NODE_WORK(tensors, steps, trained, training)                                            \
+    (MF_LINES(MF_PLAN_BYTES(tensors, steps)) + MF_LINES((steps) * sizeof(mf_stored)) +             \
+     MF_LINES((trained) * sizeof(float)) + (training))
 
 /* Bytes of the areas MF_MEMORY_A and _B. */
 uint32_t mf_memory_bytes(const mf_node_model *model, uint32_t update_most);
