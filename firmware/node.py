@@ -35,10 +35,16 @@ class NodeModel:
     text: str  # model.c, which defines `const mf_node_model model`
     inference: str  # infer.c, which defines node_infer
     body_bytes: int  # of one version of the model, in flash
+    mask_bytes: int
     scales: int
     bounds: tuple[int, ...]  # of an update
     plan: StoredPlan
     trainable: Model
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the image that are weights, scales, and which are pruned."""
+        return self.body_bytes + self.mask_bytes
 
     @property
     def unmasked(self) -> int:
@@ -59,13 +65,14 @@ def node_model(file: bytes, trainable: Model, trains: bytes) -> NodeModel:
     places, body = _body(layout, weights)
     counted = np.concatenate(([0], np.cumsum(layout.mask)))
     bounds = (0, *(int(counted[slot.stop]) for slot in layout.slots))
-    masks, rows = [], []
+    masks, rows, mask_bytes = [], [], 0
     for slot in layout.slots:
         unpruned = layout.mask[slot.start : slot.stop]
         name = "NULL"
         if not unpruned.all():
             name = f"mask_{slot.tensor}"
             masks.append("static " + array(name, mask_words(unpruned)))
+            mask_bytes += mask_words(unpruned).nbytes
         rows.append(_tensor(slot, places[slot.tensor], name))
     words = np.frombuffer(body + bytes(-len(body) % 4), "<i4")
     text = (
@@ -84,7 +91,8 @@ def node_model(file: bytes, trainable: Model, trains: bytes) -> NodeModel:
     )
     inference = inference_text(graph, layout, places)
     plan = StoredPlan(trainable, trains, codes_of(trainable, layout, weights))
-    return NodeModel(text, inference, len(body), layout.scales, bounds, plan, trainable)
+    sizes = (len(body), mask_bytes, layout.scales)
+    return NodeModel(text, inference, *sizes, bounds, plan, trainable)
 
 
 def _check_order(layout: Layout, model: Model) -> None:

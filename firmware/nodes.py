@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.train import Kind, Model
 from firmware.host import HostCompiler
 from firmware.node import NodeModel, NodeSizes
 from firmware.qemu import CORE, HERE, Image, Machine, build
@@ -11,6 +12,11 @@ from firmware.selftest import kernel_sources
 
 NODE = HERE / "node"
 INCLUDE = (f"-I{NODE / 'include'}", f"-I{NODE / 'src'}")
+OPERATORS = {  # what trains the operators of one kind, and nothing else
+    Kind.DEPTHWISE: ("mf_depthwise", "mf_depthwise_by_input", "mf_depthwise_by_weights"),
+    Kind.AVERAGE_POOL: ("mf_average", "mf_average_by_input"),
+    Kind.MAX_POOL: ("mf_max_pool", "mf_max_pool_back"),
+}
 CHECKED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 STACK = 4096  # bytes
 MEMORY = {  # beside the chip: samples, and the flash 8 MB behind them
@@ -53,8 +59,20 @@ def posix_program(
     return program
 
 
+def left_out(model: Model) -> tuple[str, ...]:
+    """What the linker is told so that code which this model never reaches is not in the image.
+
+    The core calls operators by the kinds of the steps, and checks the model, which was done when
+    its tables were made.
+    """
+    kinds = {step.kind for step in model.steps}
+    absent = [name for kind, names in OPERATORS.items() if kind not in kinds for name in names]
+    trusted = ("-Wl,--undefined=mf_trust_model", "-Wl,--defsym=mf_check_model=mf_trust_model")
+    return (*trusted, *(f"-Wl,--defsym={name}=0" for name in absent))
+
+
 def qemu_image(
-    machine: Machine, model: NodeModel, sizes: NodeSizes, out: Path, *, flags: tuple[str, ...] = ()
+    machine: Machine, model: NodeModel, sizes: NodeSizes, out: Path, *, optimized: str = "-O2"
 ) -> Image:
     """Build the node of a model for a board of QEMU: firmware/node/qemu/main.c.
 
@@ -67,6 +85,7 @@ def qemu_image(
         machine,
         [*node_sources(), *qemu, *made],
         out,
-        flags=("-Os", *flags, *INCLUDE, f"-I{NODE / 'qemu'}", *board),
+        flags=(optimized, *INCLUDE, f"-I{NODE / 'qemu'}", *board),
+        link=left_out(model.trainable),
         stack=STACK,
     )
