@@ -42,6 +42,7 @@ from wire.topics import Topics
 
 MODEL = Path(__file__).parents[1] / "tflite_models/digits/model.tflite"
 LEAST = 100_000
+IN_ALL = 112_000  # nine of ten are malformed; the rest is well formed, and hostile
 BATCH = 100
 PATIENCE = 30.0  # seconds for an answer: training under sanitizers takes its time
 BREATH = 0.1  # seconds after which a broken packet is taken to swallow all that follows
@@ -193,7 +194,7 @@ def measure(out: Output) -> Outcome:
         }
     )
     with tempfile.TemporaryDirectory() as folder:
-        read, node, heard = hostile_run(experiment, Path(folder), LEAST)
+        read, node, heard = hostile_run(experiment, Path(folder), IN_ALL)
     return _outcome(out, read, node, heard)
 
 

@@ -46,10 +46,9 @@ static mf_arrival take_header(mf_mqtt *client, bool may_publish) {
             client->phase = BODY;
         }
     }
-    const bool refused = (client->first & 0xF0) == MF_PUBLISH
-                             ? !may_publish
-                             : client->body > (uint32_t)client->in_capacity;
-    return refused ? MF_BROKEN : MF_WHOLE;
+    const bool publish = (client->first & 0xF0) == MF_PUBLISH;
+    const uint32_t most = publish ? MF_MQTT_LONGEST : (uint32_t)client->in_capacity;
+    return client->body > most || (publish && !may_publish) ? MF_BROKEN : MF_WHOLE;
 }
 
 /* The buffer is full, and the packet goes on: keep of it only what acknowledges it. */
