@@ -60,7 +60,7 @@ static const char *read_samples(const char *path, mf_samples *samples) {
     }
     samples->count = head[0];
     samples->y = head + 1;
-    samples->x = (const float *)(head + 1 + head[0]);
+    samples->x = (const float *)(const void *)(head + 1 + head[0]);
     return NULL;
 }
 

@@ -86,7 +86,8 @@ static mf_refusal objection(const mf_node *node, const mf_task *task) {
     if (s->samples.count == 0) {
         return MF_NO_DATA;
     }
-    if (task->codec.size != sizeof codec - 1 || memcmp(task->codec.at, codec, sizeof codec - 1) ||
+    if (task->codec.size != sizeof codec - 1 ||
+        memcmp(task->codec.at, codec, sizeof codec - 1) != 0 ||
         memcmp(task->base, s->model->digest, MF_DIGEST_BYTES) != 0 ||
         mf_update_budget(s->model, task) > s->update_most) {
         return MF_CANNOT;

@@ -7,7 +7,7 @@
 
 static mf_text text_of(const char *chars) {
     mf_text text = {0};
-    while (chars[text.size] != 0 && text.size < MF_TEXT_BYTES) {
+    while (text.size < MF_TEXT_BYTES && chars[text.size] != 0) {
         text.at[text.size] = chars[text.size];
         text.size++;
     }

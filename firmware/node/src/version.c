@@ -57,6 +57,7 @@ static const mf_parameters *tensor_at(const mf_node_model *model, int32_t start)
         if (start == 0) {
             return &model->tensors[k];
         }
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a model has tensors */
         start -= model->tensors[k].count;
     }
     return NULL;
