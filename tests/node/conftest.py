@@ -5,17 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from cli.config import Experiment
+from cli.nodes import node_kit
 from core.train import Loss
 from device_sim.lower import lower
 from device_sim.twin.program import compile_graph
 from firmware.host import HostCompiler
 from firmware.node import NodeModel, node_model
-from firmware.nodes import INCLUDE, node_sources
+from firmware.nodes import INCLUDE, node_sources, posix_program
 from firmware.qemu import NoToolError
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of
 
 CHECKED = ("-O1", "-g", "-fsanitize=undefined", "-fno-sanitize-recover=all")
+LONGEST = 700  # bytes of an update that `program` keeps
+MODEL = Path(__file__).parents[1] / "device_sim/twin/digits.tflite"
 FILE = Path(__file__).parents[1] / "fixtures/conv.tflite"
 
 
@@ -44,3 +48,23 @@ def node(tmp_path_factory) -> ctypes.CDLL:
     except NoToolError as error:
         pytest.skip(str(error))
     return ctypes.CDLL(str(out / "libnode.so"))
+
+
+def experiment(name="nodes", wire=None, **federated) -> Experiment:
+    """Two devices with few digits, for four rounds."""
+    settings = {"rounds": 4, "epochs": 2, "momentum": 0.5, "learning_rate": 0.05} | federated
+    data = {"clients": 2, "factory": 0.9}
+    return Experiment.model_validate(
+        {"name": name, "data": data, "federated": settings, "wire": wire or {}}
+    )
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory) -> Path:
+    """The node of digits as a program of this machine, with blocks of 256 bytes."""
+    largest = experiment(wire={"block": 256, "budget_bytes": LONGEST})
+    kit = node_kit(MODEL.read_bytes(), largest, 1000)
+    try:
+        return posix_program(kit.model, kit.sizes, tmp_path_factory.mktemp("program"))
+    except NoToolError as error:
+        pytest.skip(str(error))

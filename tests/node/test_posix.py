@@ -1,43 +1,20 @@
 """Real nodes in a real fleet: their updates are the simulator's, byte for byte."""
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks.node_runs import differing, with_devices, with_nodes
-from cli.config import Experiment
-from cli.nodes import node_kit, samples_of
+from cli.nodes import samples_of
 from cli.shares import shares_of
 from firmware.node_processes import RunningNodes, Who, start_posix
-from firmware.nodes import posix_program
-from firmware.qemu import NoToolError
 from mqtt_broker.broker import start
 from mqtt_broker.settings import BrokerSettings
-
-MODEL = Path(__file__).parents[1] / "device_sim/twin/digits.tflite"
-
-
-def experiment(name="nodes", **federated) -> Experiment:
-    settings = {"rounds": 4, "epochs": 2, "momentum": 0.5, "learning_rate": 0.05} | federated
-    return Experiment.model_validate(
-        {"name": name, "data": {"clients": 2, "factory": 0.9}, "federated": settings}
-    )
+from tests.node.conftest import LONGEST, MODEL, experiment
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
     with start(BrokerSettings(), tmp_path_factory.mktemp("broker")) as running:
         yield running.endpoint
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    """The node of digits, with sanitizers."""
-    kit = node_kit(MODEL.read_bytes(), experiment(proximal=0.01), 1000)
-    try:
-        return posix_program(kit.model, kit.sizes, tmp_path_factory.mktemp("program"))
-    except NoToolError as error:
-        pytest.skip(str(error))
 
 
 class Fleet:
@@ -105,3 +82,15 @@ def test_a_node_that_loses_power_goes_on_as_if_it_had_not(
     assert len(cuts) == 1
     assert differing(real, simulated) == []
     assert real.model == simulated.model
+
+
+def test_a_long_update_is_pulled_block_by_block(broker, program, tmp_path):
+    """The node's blocks have 256 bytes, this update 700."""
+    wire = {"budget_bytes": LONGEST}
+    told, same = (experiment(name, wire, rounds=3) for name in ("long", "long-simulated"))
+    with RunningNodes() as nodes:
+        real = run_of(Fleet(told, broker, program, tmp_path, nodes), tmp_path / "run")
+    other = with_devices(same, shares_of(same), MODEL, broker, tmp_path / "simulated")
+    sent = [type(message).__name__ for _, message in real.sent]
+    assert sent.count("Block") >= 3 * 2 * 2
+    assert real.model == other.model
