@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.config import Experiment, load
-from cli.options import broker_option, config_argument, endpoint_of, set_option
+from cli.options import config_argument, endpoint_of, set_option
 from cli.output import Output, reports_errors
 from cli.parts import end_with_parent
 
@@ -35,12 +35,17 @@ Start = Callable[["Who", bytes, Path], "RunningNode"]
 )
 @config_argument
 @set_option
-@broker_option
+@click.option("--broker", "broker_url", metavar="mqtt://HOST:PORT", help="The broker.")
 @click.option(
     "--model",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
     help="The int8 .tflite that the run starts from: nodes are compiled for it.",
+)
+@click.option(
+    "--export",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Run nothing: write the C of a node for a board of yours (docs/firmware.md).",
 )
 @click.option("--posix", is_flag=True, help="Programs of this machine, not boards in QEMU.")
 @click.option(
@@ -69,8 +74,9 @@ Start = Callable[["Who", bytes, Path], "RunningNode"]
 def command(
     config: Path,
     overrides: tuple[str, ...],
-    broker_url: str,
+    broker_url: str | None,
     model: Path,
+    export: Path | None,
     posix: bool,
     board: str,
     first: int,
@@ -96,6 +102,11 @@ def command(
             f"--first {first} --count {count}: the experiment has {total} devices"
         )
     which = range(first, first + count)
+    if export is not None:
+        _export(experiment, shares, model.read_bytes(), export, out)
+        return
+    if broker_url is None:
+        raise click.UsageError("--broker: name the broker of the run, or --export a folder")
     build = _posix if posix else _board(board)
     kind = "posix" if posix else board
     start, ram = build(experiment, shares, which, model.read_bytes(), keep)
@@ -108,6 +119,16 @@ def command(
     trained = sum(fact["trained"] for fact in facts.values())
     out.line(f"{count} nodes ({kind}): trained {trained} times")
     out.result({"nodes": count, "board": kind, "trained": trained})
+
+
+def _export(experiment: Experiment, shares: Shares, file: bytes, folder: Path, out: Output) -> None:
+    from cli.nodes import kit_for
+    from firmware.nodes import export_node
+
+    kit = kit_for(experiment, shares, range(len(shares.devices)), file)
+    made = export_node(kit.model, kit.sizes, folder)
+    out.line(f"the C of a node is in {folder}; its memory is in {made[-1]}")
+    out.result({"folder": str(folder), "made": [str(path) for path in made]})
 
 
 @dataclass

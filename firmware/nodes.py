@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copyfile, copytree
 
 from core.train import Kind, Model
 from firmware.host import HostCompiler
@@ -42,6 +43,28 @@ def write_made(model: NodeModel, sizes: NodeSizes, out: Path) -> list[Path]:
     for name, text in files.items():
         (out / name).write_text(text)
     return [out / name for name in files]
+
+
+def export_node(model: NodeModel, sizes: NodeSizes, out: Path) -> list[Path]:
+    """Write a node for any board into a folder: include/, src/, and what is made of the model.
+
+    All of src/ is to be compiled as C99 with -Iinclude -Isrc and MATH's flags.  Returns the
+    files that were made.
+    """
+    for folder in (CORE / "include/microfed", NODE / "include/microfed"):
+        copytree(folder, out / "include/microfed", dirs_exist_ok=True)
+    for source in node_sources():
+        root = next(root for root in (CORE / "src", NODE / "src") if source.is_relative_to(root))
+        _copy(source, out / "src" / source.relative_to(root))
+    for root in (CORE / "src", NODE / "src"):
+        for header in root.rglob("*.h"):
+            _copy(header, out / "src" / header.relative_to(root))
+    return write_made(model, sizes, out / "src")
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    copyfile(source, target)
 
 
 def posix_program(

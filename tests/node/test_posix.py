@@ -1,11 +1,15 @@
 """Real nodes in a real fleet: their updates are the simulator's, byte for byte."""
 
+import subprocess
+
 import pytest
 
 from benchmarks.node_runs import differing, with_devices, with_nodes
-from cli.nodes import samples_of
+from cli.nodes import node_kit, samples_of
 from cli.shares import shares_of
 from firmware.node_processes import RunningNodes, Who, start_posix
+from firmware.nodes import export_node
+from firmware.qemu import WARNINGS
 from mqtt_broker.broker import start
 from mqtt_broker.settings import BrokerSettings
 from tests.node.conftest import LONGEST, MODEL, experiment
@@ -94,3 +98,17 @@ def test_a_long_update_is_pulled_block_by_block(broker, program, tmp_path):
     sent = [type(message).__name__ for _, message in real.sent]
     assert sent.count("Block") >= 3 * 2 * 2
     assert real.model == other.model
+
+
+def test_an_exported_node_compiles_by_itself(tmp_path):
+    """All of src/ with -Iinclude -Isrc, every warning an error, as a board's build would."""
+    told = experiment()
+    kit = node_kit(MODEL.read_bytes(), told, 100)
+    made = export_node(kit.model, kit.sizes, tmp_path)
+    assert [path.name for path in made] == ["model.c", "infer.c", "settings.c"]
+    sources = sorted((tmp_path / "src").rglob("*.c"))
+    command = ["cc", "-std=c99", "-fsyntax-only", *WARNINGS, "-Werror", "-Iinclude", "-Isrc"]
+    done = subprocess.run(
+        [*command, *sources], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
