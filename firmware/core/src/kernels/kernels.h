@@ -93,6 +93,17 @@ typedef struct {
 /* The kernels of a path (mf_path), or NULL where there are none. */
 const mf_kernels *mf_kernels_of(int32_t path);
 
+/* The width; a constant where there is only the portable path, so that a microcontroller has no
+ * code for wider vectors. */
+static inline int32_t mf_width(const mf_kernels *kernels) {
+#if defined(MF_WITH_X86_PATHS) || defined(__aarch64__)
+    return kernels->width;
+#else
+    (void)kernels;
+    return 1;
+#endif
+}
+
 extern const mf_kernels mf_kernels_portable, mf_kernels_avx2, mf_kernels_avx512, mf_kernels_neon;
 
 #endif

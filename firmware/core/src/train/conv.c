@@ -96,25 +96,23 @@ static void by_outputs(const mf_kernels *kernels, const mf_geometry *g, mf_part 
 }
 
 /* Lanes that vectors of `width` spend on `count` values. */
-static int64_t lanes(int32_t count, int32_t width) {
-    return ((int64_t)count + width - 1) / width * width;
+static int32_t lanes(int32_t count, int32_t width) {
+    return (count + width - 1) / width * width;
 }
 
 void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
                         int32_t samples, const float *x, const float *by_y, float *padded,
                         float *by_w) {
-    const mf_geometry plain = padded == NULL ? *g : mf_pad(g, samples, x, padded);
-    if (padded != NULL) {
-        x = padded;
-    }
+    const mf_geometry plain = mf_pad(kernels, g, samples, &x, padded);
     const bool whole = mf_axis_is_whole(&plain.rows) && mf_axis_is_whole(&plain.columns);
     const bool wide = mf_axis_is_whole(&plain.columns);
     const int32_t run = g->in_channels * (wide ? g->columns.taps : 1);
     const int32_t runs = g->rows.taps * g->columns.taps * g->in_channels / run;
     /* Products take rows in eights. */
-    const int64_t over_taps = runs * lanes(run, kernels->width) * lanes(part.count, 8);
-    const int64_t over_outputs = lanes(part.count, kernels->width) * lanes(runs * run, 8);
-    if (whole && kernels->width > 1 && over_outputs < over_taps) {
+    const int32_t width = mf_width(kernels);
+    const int64_t over_taps = (int64_t)runs * lanes(run, width) * lanes(part.count, 8);
+    const int64_t over_outputs = (int64_t)lanes(part.count, width) * lanes(runs * run, 8);
+    if (whole && width > 1 && over_outputs < over_taps) {
         by_outputs(kernels, &plain, part, samples, x, by_y, by_w);
         return;
     }

@@ -38,7 +38,8 @@ static int32_t only_reader(const mf_train_model *model, int32_t tensor) {
 static bool can_mark(const mf_plan *plan, int32_t index) {
     const mf_train_step *step = &plan->model->steps[index];
     const mf_train_tensor *out = &plan->model->tensors[step->output];
-    return step->kind == MF_MAX_POOL && plan->kernels->width == 1 && plan->steps[index].passes[0] &&
+    return step->kind == MF_MAX_POOL && mf_width(plan->kernels) == 1 &&
+           plan->steps[index].passes[0] &&
            step->window.kernel_height * step->window.kernel_width <= MF_MOST_MARKED &&
            !mf_is_held(out) && out->step == 0.0f &&
            only_reader(plan->model, step->inputs[0]) == index;

@@ -93,7 +93,7 @@ static bool joins_well(const mf_geometry *g, int32_t width) {
 
 size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kind) {
     const mf_geometry *g = &step->geometry;
-    const int32_t width = plan->kernels->width;
+    const int32_t width = mf_width(plan->kernels);
     if (step->weight_gradient == MF_ABSENT || width == 1 ||
         (mf_axis_is_whole(&g->rows) && mf_axis_is_whole(&g->columns)) ||
         (kind == MF_CONV && !joins_well(g, width))) {
@@ -114,9 +114,12 @@ bool mf_is_in_place(const mf_plan *plan, int32_t step) {
 static ptrdiff_t slot_for(mf_plan *plan, int32_t step, int32_t parameter, int32_t size,
                           bool decays) {
     for (int32_t i = 0; i < plan->slot_count; i++) {
-        if (plan->slots[i].parameter == parameter && plan->slots[i].to == size) {
+        const mf_slot *other = &plan->slots[i];
+        if (parameter < other->parameter + other->to && other->parameter < parameter + size) {
             plan->shared = true;
-            return plan->slots[i].gradient;
+        }
+        if (other->parameter == parameter && other->to == size) {
+            return other->gradient;
         }
     }
     const ptrdiff_t gradient = (ptrdiff_t)plan->trained; /* lay_out refuses what this cuts */
@@ -219,7 +222,7 @@ static uint64_t lay_out_parts(mf_plan *plan, uint64_t at) {
  * less than 2^31 floats cannot fill. */
 static bool lay_out(mf_plan *plan) {
     const mf_train_model *model = plan->model;
-    const int32_t width = plan->kernels->width;
+    const int32_t width = mf_width(plan->kernels);
     uint64_t at = 0, padded = 0, pieces = 0;
     plan->weights = MF_ABSENT;
     if (width > 1) {

@@ -59,7 +59,7 @@ struct mf_plan {
     mf_piece *winners;   /* by tensor: bytes, of the outputs of max pools that mark them */
     mf_slot *slots;
     int32_t slot_count;
-    bool shared; /* some slot is that of several steps */
+    bool shared; /* some parameter is that of several steps */
     int32_t tile;
     int64_t trained; /* parameters: length of the gradient; more than there are if some overlap */
     /* The workspace, in floats from its start.  Weights: the working copy, where vectors may

@@ -35,6 +35,9 @@ static mf_hold hold_of(const mf_run *run, int32_t tensor) {
 
 void mf_pack(const mf_run *run) {
     const mf_train_model *model = run->plan->model;
+    if (mf_width(run->plan->kernels) == 1) {
+        return;
+    }
     for (int32_t s = 0; s < model->step_count; s++) {
         const mf_step_plan *planned = &run->plan->steps[s];
         if (planned->packed == MF_ABSENT) {
@@ -85,7 +88,7 @@ static void conv(const mf_run *run, int32_t index, int32_t samples, const float 
     const ptrdiff_t taps = planned->weights / outputs;
     const float *packed = run->workspace + planned->packed;
     mf_weights weights;
-    if (planned->packed != MF_ABSENT) {
+    if (mf_width(run->plan->kernels) > 1) {
         weights = (mf_weights){packed, packed + taps * planned->packed_row, planned->packed_row, 1};
     } else if (mf_weights_in_place(run, index) != NULL) {
         weights = (mf_weights){mf_weights_in_place(run, index), mf_bias_of(run, index), 1, taps};

@@ -20,7 +20,7 @@ static uint64_t lines(uint64_t floats) {
  * batch goes through the network as one tile, and nothing is kept from batch to batch. */
 static bool updates_at_once(const mf_plan *plan, const mf_recipe *recipe, int32_t samples) {
     const int32_t most = recipe->batch < samples ? recipe->batch : samples;
-    return plan->kernels->width == 1 && !plan->shared && recipe->momentum == 0.0f &&
+    return mf_width(plan->kernels) == 1 && !plan->shared && recipe->momentum == 0.0f &&
            recipe->clip_norm == 0.0f && most <= plan->tile;
 }
 
