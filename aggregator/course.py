@@ -183,6 +183,7 @@ class Course:
             clip_norm=settings.clip_norm,
             rotation=settings.rotation,
             fake_quantize=int(settings.fake_quantize),
+            trains=terms.trains,
         )
         return Task(
             round=terms.number,
@@ -209,6 +210,7 @@ class Course:
             self.codec.name,
             4 * self._versions.size + SLACK_BYTES,
             self._versions.check(opened.version),
+            self._versions.trains,
         )
         self._opened_at = now
         self._accumulator = Accumulator(self._versions.size, len(opened.cohort))

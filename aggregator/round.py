@@ -43,6 +43,7 @@ class Terms:
     codec: str
     most: int  # bytes of an update
     check: int = 0  # of the version
+    trains: bytes = b""  # what does, as in Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,7 @@ def _objection(state: RoundState, device: str, offer: Offer) -> Reason | None:
         (answer is not None and answer.reason is Reason.ACCEPTED, Reason.DUPLICATE),
         (state.stage is not Stage.OPEN, Reason.LATE),
         ((offer.version, offer.check) != (terms.version, terms.check), Reason.STALE),
-        (offer.codec != terms.codec, Reason.UNSUPPORTED),
+        ((offer.codec, offer.trains) != (terms.codec, terms.trains), Reason.UNSUPPORTED),
         (offer.manifest.kind is not Kind.UPDATE, Reason.MALFORMED),
         (size > terms.most, Reason.TOO_LARGE),
         (bool(offer.data) and len(offer.data) != size, Reason.MALFORMED),

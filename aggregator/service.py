@@ -61,7 +61,7 @@ async def aggregate(
         RunBusyError: another process works on it.
         QuorumLostError: three rounds in a row did not reach their quorum.
         BrokerUnreachable: the first connect failed; a later loss is waited out.
-        ModelError: `base` cannot be trained.
+        ModelError: `base` cannot be trained, or has no part `settings.train`.
     """
     plan = Plan(settings, wire, settings.min_devices or expected, seed)
     topics = Topics(fleet)
@@ -69,7 +69,7 @@ async def aggregate(
         Store(run_dir, _identity(base, topics, plan)) as store,
         ThreadPoolExecutor(1, "evaluate") as executor,
     ):
-        versions = Versions(base, store.weights)
+        versions = Versions(base, store.weights, settings.train)
         loop = asyncio.get_running_loop()
         loaded = store.load()
         if loaded is None:

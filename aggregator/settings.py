@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -64,6 +65,12 @@ class FederatedSettings(BaseModel):
     )
     momentum: float = Field(0.0, ge=0, lt=1, description="Local momentum.")
     weight_decay: float = Field(0.0, ge=0, le=1, description="Local L2 weight decay.")
+    train: str = Field(
+        "all",
+        description="What devices train: all, head (the last layer), last-2, last-3 … (so many "
+        "layers) or biases.  The rest stays as it is, takes no memory for its gradients and does "
+        "not travel.  What a model has, and the RAM it takes: `microfed inspect --train`.",
+    )
     proximal: float = Field(
         0.0, ge=0, le=1000, description="FedProx: pull towards the global weights (mu)."
     )
@@ -92,6 +99,13 @@ class FederatedSettings(BaseModel):
     decay: float = Field(
         1.0, gt=0, le=1, description="Factor on the local learning rate after every round."
     )
+
+    @field_validator("train")
+    @classmethod
+    def _part(cls, train: str) -> str:
+        if not re.fullmatch("all|head|biases|last-[1-9][0-9]{0,5}", train):
+            raise ValueError("all, head, biases, or last-2, last-3 … layers is allowed")
+        return train
 
     @field_validator("cohort")
     @classmethod

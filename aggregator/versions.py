@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from tflite_models.parameters import (
     to_float,
     weights_of,
 )
+from tflite_models.scope import bits_of, scope_of
 from wire.blocks import serve
 from wire.cbor import encode
 from wire.difference import Codes, check_of, encode_difference
@@ -56,16 +58,19 @@ class Versions:
     Args:
         base: the .tflite file as it left the pipeline; ModelError if it cannot be trained.
         load: gives the weights of an older version, from the store.
+        train: the part of it that trains; ModelError if it has no such part.
     """
 
-    def __init__(self, base: bytes, load: Callable[[int], Weights]) -> None:
+    def __init__(self, base: bytes, load: Callable[[int], Weights], train: str = "all") -> None:
         graph = read_graph(base)
         self.layout = layout_of(graph)
         self.digest = sha256(base).digest()
-        self.size = int(self.layout.mask.sum())  # values in an update
-        self.bounds = _bounds(self.layout.mask, [slot.stop for slot in self.layout.slots])
-        if not self.size:
+        if not self.layout.mask.any():
             raise ModelError("base file", "has no parameters that can be trained")
+        self.trains = bits_of(self.layout, train)
+        self._scope = scope_of(self.layout, self.trains)
+        self.size = self._scope.size  # values in an update
+        self.bounds = self._scope.bounds
         self._base = base
         self._first = weights_of(graph, self.layout)
         self._packed = pack_base(base)
@@ -84,12 +89,23 @@ class Versions:
         return Model(0, self._first, master, rule.init(self.size))
 
     def advance(self, model: Model, mean: F64, rule: Rule) -> Model:
-        """The next version, from the mean update (size of the mask,)."""
+        """The next version, from the mean update (size,)."""
         move, rule_state = rule.apply(model.rule_state, mean)
         master = model.master.copy()
-        master[self.layout.mask] += move
+        master[self._scope.mask] += move
         weights = requantize(self.layout, master, model.weights.scales)
+        self._restore(weights, model.weights)
         return Model(model.version + 1, weights, master, rule_state)
+
+    def _restore(self, weights: Weights, before: Weights) -> None:
+        """Give tensors that do not train their codes back, where their scales are as before.
+
+        The float of a large bias does not say its code to the last digit.
+        """
+        for slot, (start, stop) in zip(self.layout.slots, pairwise(self.bounds), strict=True):
+            scales = slice(slot.scale_start, slot.scale_stop)
+            if start == stop and (weights.scales[scales] == before.scales[scales]).all():
+                weights.codes[slot.start : slot.stop] = before.codes[slot.start : slot.stop]
 
     def keep(self, model: Model) -> None:
         """Remember a version that was made: it is asked for next."""
@@ -180,9 +196,3 @@ def _shrink(coded: OrderedDict[tuple[int, int], tuple[Manifest, bytes]]) -> None
     while total > CACHED_BYTES and len(coded) > 1:
         _, (_, data) = coded.popitem(last=False)
         total -= len(data)
-
-
-def _bounds(mask: NDArray[np.bool_], stops: list[int]) -> tuple[int, ...]:
-    """Where each tensor's unmasked values begin and end in an update: (0, ..., size)."""
-    counts = np.concatenate(([0], np.cumsum(mask)))
-    return (0, *(int(counts[stop]) for stop in stops))

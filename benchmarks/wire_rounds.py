@@ -26,6 +26,7 @@ from tflite_models.graph import read_graph
 from tflite_models.interpreter import quantize
 from tflite_models.layout import layout_of
 from tflite_models.parameters import Weights, patch, requantize, to_float, weights_of
+from tflite_models.scope import ALL, scope_of
 from wire.codec import CODECS, Codec
 from wire.difference import Codes, encode_difference
 from wire.messages import Recipe
@@ -70,8 +71,7 @@ class Ground:
         self.layout = layout_of(graph)
         self.start = weights_of(graph, self.layout)
         self.trainer = Native(graph, self.layout)
-        counted = np.concatenate(([0], np.cumsum(self.layout.mask)))
-        self.bounds = (0, *(int(counted[slot.stop]) for slot in self.layout.slots))
+        self.bounds = scope_of(self.layout, ALL).bounds
         shares = shares_of(self.experiment)
         data, split = shares.dataset, shares.split
         self.shards = {
@@ -193,7 +193,7 @@ class _Fleet:
         seed = training_seed(device, task_seed(self._seed, number))
         trained = ground.trainer.train(floats, x, y, ground.recipe(number - 1), seed)
         delta = (trained.weights - floats)[ground.layout.mask]
-        owing = owed(delta, self._kept.get(device), b"")
+        owing = owed(delta, self._kept.get(device), b"", ground.bounds)
         data = codec.encode(owing, ground.bounds, self._contender.budget, seed)
         sent = codec.decode(data, ground.size, ground.bounds)
         if self._seen is not None:

@@ -1,7 +1,7 @@
 """Error feedback: what an update leaves out is a part of the next one.
 
 Seide et al. 2014 (1-bit SGD); Karimireddy et al. 2019 (arXiv:1901.09847).  A device keeps two
-bytes for each unmasked parameter.  It counts on its updates being accepted; of one that was
+bytes for each parameter that trains.  It counts on its updates being accepted; of one that was
 not, refused or never answered, what it said is added again.  For that the coded bytes of
 updates without a verdict are enough, and those are few.
 """
@@ -22,11 +22,16 @@ _MOST = np.float32(np.finfo(np.float16).max)
 
 
 class Kept(NamedTuple):
-    """What updates of one base file have left out so far."""
+    """What updates of one base file, and one choice of what trains, have left out so far."""
 
     base: bytes  # SHA-256 of that file
-    bounds: tuple[int, ...]  # of an update, as in wire.codec
-    values: F16  # (unmasked,)
+    bounds: tuple[int, ...]  # of an update, as in wire.codec: they tell what trains as well
+    values: F16  # (bounds[-1],)
+
+    @property
+    def vector(self) -> tuple[bytes, tuple[int, ...]]:
+        """Which values of which model these are; others cannot be added to them."""
+        return self.base, self.bounds
 
 
 class Said(NamedTuple):
@@ -39,9 +44,9 @@ class Said(NamedTuple):
     before: F16  # what was kept when it was made: so it can be made again, after a loss of power
 
 
-def owed(delta: F32, kept: Kept | None, base: bytes) -> F32:
+def owed(delta: F32, kept: Kept | None, base: bytes, bounds: tuple[int, ...]) -> F32:
     """What an update should say: what training changed, and what was left out before."""
-    if kept is None or kept.base != base:
+    if kept is None or kept.vector != (base, bounds):
         return delta
     return delta + kept.values.astype(np.float32)
 

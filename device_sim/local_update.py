@@ -8,6 +8,7 @@ from device_sim.events import Update
 from device_sim.feedback import Kept, left_out, owed
 from device_sim.models import Model
 from device_sim.shard import Shard
+from tflite_models.scope import scope_of
 from wire.codec import CODECS
 from wire.messages import Task
 
@@ -25,13 +26,14 @@ def local_update(
     base, before = model.base, model.floats
     seed = training_seed(device, task.seed)
     trained = base.trainer.train(before, shard.x, shard.y, task.recipe, seed)
-    delta = (trained.weights - before)[base.layout.mask]
+    scope = scope_of(base.layout, task.recipe.trains)
+    delta, bounds = (trained.weights - before)[scope.mask], scope.bounds
     codec = CODECS[task.codec]
-    owing = owed(delta, kept, base.digest) if codec.feedback else delta
-    data = codec.encode(owing, base.bounds, task.budget, seed)
+    owing = owed(delta, kept, base.digest, bounds) if codec.feedback else delta
+    data = codec.encode(owing, bounds, task.budget, seed)
     if codec.feedback:
-        said = codec.decode(data, owing.size, base.bounds)
-        kept = Kept(base.digest, base.bounds, left_out(owing, said))
+        said = codec.decode(data, owing.size, bounds)
+        kept = Kept(base.digest, bounds, left_out(owing, said))
     return Update(data, trained.samples, trained.loss_before, trained.loss_after, kept)
 
 

@@ -18,6 +18,9 @@ from device_sim.twin.simple import Add, Mul, Reshape
 from tflite_models.errors import ModelError
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
+from tflite_models.scope import trained_slots
+
+WEIGHTS, BIASES = 1, 2  # bits of what trains of a step
 
 Axes = tuple[int, int, int]  # height, width, channels
 
@@ -47,6 +50,14 @@ def lower(graph: Graph, layout: Layout, program: twin.Program, loss: Loss) -> Mo
         steps += _steps(step, starts)
     tensors = [_tensor(shape, held.get(i, twin.Range())) for i, shape in enumerate(shapes)]
     return Model(tensors, steps, layout.size, (program.input, program.output), loss)
+
+
+def step_bytes(model: Model, layout: Layout, bits: bytes) -> bytes:
+    """What trains of each step, for core.train.Plan.  Raises ValueError like `scope_of`."""
+    trained = {layout.slots[number].start for number in trained_slots(layout, bits)}
+    return bytes(
+        WEIGHTS * (step.weight in trained) | BIASES * (step.bias in trained) for step in model.steps
+    )
 
 
 def _shape(sample: tuple[int, ...]) -> Axes:

@@ -44,12 +44,6 @@ class Base:
     trainer: Trainer
     start: Weights  # version 0
 
-    @cached_property
-    def bounds(self) -> tuple[int, ...]:
-        """Where each slot's unmasked values begin and end in a delta: (0, ..., its length)."""
-        counted = np.concatenate(([0], np.cumsum(self.layout.mask)))
-        return (0, *(int(counted[slot.stop]) for slot in self.layout.slots))
-
 
 @dataclass(frozen=True, eq=False)
 class Model:

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import train as core
-from device_sim.lower import lower
+from device_sim.lower import lower, step_bytes
 from device_sim.trainer import F32, DivergedError, Labels, Trained
 from device_sim.twin.checks import check_inputs, check_labels, check_loss
 from device_sim.twin.program import compile_graph
 from tflite_models.errors import ModelError
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
+from tflite_models.scope import ALL, scope_of
 from wire.messages import Recipe
 
-EVERYTHING = 3  # weights and biases
 CACHE = 512 * 1024  # bytes of activations that go through the network together
 MOST_TOGETHER = 32  # samples
 
@@ -47,9 +47,11 @@ class Native:
         loss = core.Loss.SQUARED_ERROR if reconstructs else core.Loss.CROSS_ENTROPY
         self.model = lower(graph, layout, self.program, loss)
         self._mask = layout.mask.astype(np.uint8)
-        one, two = (self._laid_out(tile, path).memory(core.Recipe(1, 1), 0) for tile in (1, 2))
-        tile = min(max(CACHE // max(two - one, 1), 1), MOST_TOGETHER)
-        self._plan = self._laid_out(tile, path)
+        self._path = path
+        one, two = (self._laid_out(ALL, tile).memory(core.Recipe(1, 1), 0) for tile in (1, 2))
+        self._tile = min(max(CACHE // max(two - one, 1), 1), MOST_TOGETHER)
+        self._plan = self._laid_out(ALL, self._tile)
+        self._partial = ALL, self._plan  # the last other choice of what trains
 
     def predict(self, weights: F32, x: F32) -> F32:
         """The logits (n, classes) of x (n, *input shape)."""
@@ -61,8 +63,9 @@ class Native:
         check_inputs(self.program, self.layout, weights, x)
         check_labels(y, len(x), self._classes)
         labels = np.ascontiguousarray(y, np.int32)
+        plan = self._plan_for(recipe.trains)
         try:
-            trained, before, after = self._plan.train(
+            trained, before, after = plan.train(
                 *(_settings(recipe), np.ascontiguousarray(x), labels),
                 *(seed & 0xFFFFFFFF, _flat(weights), self._mask),
             )
@@ -81,11 +84,22 @@ class Native:
         labels: NDArray[np.int32] = np.ascontiguousarray(y, np.int32)
         return self._plan.gradient(np.ascontiguousarray(x), labels, _flat(weights), rounded=rounded)
 
-    def _laid_out(self, tile: int, path: core.Path | None) -> core.Plan:
+    def _plan_for(self, bits: bytes) -> core.Plan:
+        """The plan of a choice of what trains; a run has one, so the last one is kept."""
+        if not bits:
+            return self._plan
+        kept, plan = self._partial
+        if kept != bits:
+            scope_of(self.layout, bits)  # refuses what trains nothing
+            plan = self._laid_out(bits, self._tile)
+            self._partial = bits, plan
+        return plan
+
+    def _laid_out(self, bits: bytes, tile: int) -> core.Plan:
         """The plan for so many samples at a time; how many changes no bit of a result."""
-        trains = bytes([EVERYTHING]) * len(self.model.steps)
+        trains = step_bytes(self.model, self.layout, bits)
         try:
-            return core.Plan(self.model, trains, tile, path)
+            return core.Plan(self.model, trains, tile, self._path)
         except core.CoreError as error:
             raise ModelError("graph", f"the core cannot train it: {error}") from error
 

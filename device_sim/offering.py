@@ -50,6 +50,7 @@ def finish_training(turn: Turn, event: Trained) -> None:
         manifest=manifest_of(Kind.UPDATE, update.data),
         data=update.data if inline else b"",
         check=job.task.check,
+        trains=job.task.recipe.trains,
     )
     turn.change_job(
         stage=Stage.OFFERED, offer=offer, update=update.data, retry=Retry.start(turn.now)
@@ -64,9 +65,9 @@ def _keep(turn: Turn, offer: Offer, update: Update) -> None:
     if kept is None:
         return
     name = offer.round, offer.nonce
-    if any((s.round, s.nonce, s.data) == (*name, update.data) for s in turn.device.said):
+    same = before is not None and before.vector == kept.vector
+    if same and any((s.round, s.nonce, s.data) == (*name, update.data) for s in turn.device.said):
         return  # made again after a loss of power: what it left out has been kept since
-    same = before is not None and before.base == kept.base
     others = tuple(s for s in turn.device.said if same and (s.round, s.nonce) != name)
     origin = kept_for(before, turn.device.said, *name) if same else None
     values = origin.values if origin else np.zeros_like(kept.values)

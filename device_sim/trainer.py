@@ -52,8 +52,9 @@ class Trainer(Protocol):
     def train(self, weights: F32, x: F32, y: Labels, recipe: Recipe, seed: int) -> Trained:
         """Train on x (n, *input shape) with labels y (n,) in 0 … classes − 1; n ≥ 1.
 
-        `weights` is not changed; pruned weights are zero in the result.
-        Raises ValueError for shapes or labels that do not fit the model, and
+        `weights` is not changed; pruned weights are zero in the result, and what
+        `recipe.trains` leaves out (tflite_models.scope) is what it was to the bit.
+        Raises ValueError for shapes, labels or bits that do not fit the model, and
         DivergedError when a result is not finite.
         """
         ...

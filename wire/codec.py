@@ -1,7 +1,7 @@
-"""Client updates as bytes: the change of every unmasked parameter, tensor after tensor.
+"""Client updates as bytes: the change of every parameter that trains, tensor after tensor.
 
-The mask is not sent: both sides read it from the base file.  `bounds` says
-where the tensors' unmasked values begin in the flat vector: tensor t is
+Which those are is not sent: both sides read the mask from the base file, and what trains from
+the task's recipe.  `bounds` says where the tensors' values begin in the flat vector: tensor t is
 values[bounds[t]:bounds[t + 1]], bounds[0] is 0 and bounds[-1] is n.
 docs/protocol.md gives the layouts.
 """

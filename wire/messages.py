@@ -25,6 +25,7 @@ MAX_OBJECT = 16 * 1024 * 1024
 DIGEST_BYTES = 32
 OBJECT_ID_BYTES = 8
 NONCE_BYTES = 8
+TRAINS_BYTES = 32  # a bit for each of 256 tensors
 
 
 class Status(IntEnum):
@@ -63,7 +64,7 @@ class Reason(IntEnum):
     TOO_LARGE = 6
     CORRUPT = 7  # CRC-32 or SHA-256 does not match
     OUT_OF_RANGE = 8  # decodes to values no honest training gives (not finite, or huge)
-    UNSUPPORTED = 9  # a codec that the round does not use
+    UNSUPPORTED = 9  # a codec, or a choice of what trains, that the round does not use
 
 
 class Refusal(IntEnum):
@@ -142,6 +143,7 @@ class Recipe:
     clip_norm: float = real(7, default=0.0)  # global gradient norm; 0 is off
     rotation: float = real(8, default=0.0)  # degrees, of three-axis sensor data; 0 is off
     fake_quantize: int = uint(9, most=1, default=0)  # 1: activations rounded as int8 will be
+    trains: bytes = blob(10, most=TRAINS_BYTES, default=b"")  # a bit for each tensor; empty: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ class Offer:
     manifest: Manifest = record(8, Manifest, derived=_manifest_of_data)
     data: bytes = blob(9, most=MAX_BLOCK, default=b"")
     check: int = uint(10, default=0)  # of the version it was trained from, as in Hello
+    trains: bytes = blob(11, most=TRAINS_BYTES, default=b"")  # as in Recipe: whose values it has
 
 
 @dataclass(frozen=True, slots=True)

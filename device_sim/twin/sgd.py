@@ -1,7 +1,7 @@
 """Stochastic gradient descent on the flat parameter vector.
 
 For each batch, with g the gradient of its mean cross-entropy by the weights w,
-pruned weights excluded:
+those excluded that are pruned or that the recipe does not train:
 
     g ← g · min(1, clip_norm / ‖g‖)              (clip_norm > 0)
     g ← g + weight_decay · w                     (weights, not biases)
@@ -31,13 +31,13 @@ class Rule:
 
     recipe: Recipe
     received: F32  # (size,)
-    pruned: Indices  # parameters that stay zero
-    decayed: F32  # (size,) 1 for weights, 0 for biases
+    still: Indices  # parameters that stay as received: pruned, or not to be trained
+    decayed: F32  # (size,) 1 for weights that train, 0 for others and for biases
 
     def step(self, weights: F32, velocity: F32, grad: F32) -> None:
         """Update weights and velocity in place; spends grad."""
         recipe = self.recipe
-        grad[self.pruned] = 0.0  # set, not multiplied: so are those that are not finite
+        grad[self.still] = 0.0  # set, not multiplied: so are those that are not finite
         if recipe.clip_norm > 0.0:
             norm = float(np.sqrt(grad @ grad))
             if norm > recipe.clip_norm:

@@ -21,6 +21,7 @@ from device_sim.twin.run import backward, forward, held
 from device_sim.twin.sgd import Rule, descend
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
+from tflite_models.scope import scope_of
 from wire.messages import Recipe
 
 EVALUATED = 32  # samples at a time without training: more would fall out of the cache
@@ -60,7 +61,8 @@ class Twin:
         check_labels(y, len(x), 0 if self._reconstructs else self.program.classes)
         received = weights.copy()
         received[self._pruned] = 0.0
-        rule = Rule(recipe, received, self._pruned, self._decayed)
+        trains = scope_of(self.layout, recipe.trains).mask
+        rule = Rule(recipe, received, np.flatnonzero(~trains), self._decayed * trains)
         random = Random(seed)
 
         def gradient(at: F32, batch: Indices) -> F32:

@@ -16,6 +16,7 @@ _TYPES = {
     "int16": "int16_t",
     "int32": "int32_t",
     "uint32": "uint32_t",
+    "float64": "double",
 }
 
 
@@ -59,7 +60,9 @@ def declaration(name: str, values: NDArray[Any]) -> str:
     return f"const {_TYPES[values.dtype.name]} {name}[{values.size}]"
 
 
-def _number(x: int) -> str:
+def _number(x: float) -> str:
+    if isinstance(x, float):
+        return x.hex()
     return "INT32_MIN" if x == -(2**31) else str(x)
 
 

@@ -210,7 +210,7 @@ class Rig:
 
     def start(self, store=Store):
         self.store = store(self.directory, {"seed": 1})
-        self.versions = Versions(self.base, self.store.weights)
+        self.versions = Versions(self.base, self.store.weights, self.settings.train)
         loaded = self.store.load()
         if loaded is None:
             loaded = self.store.begin(

@@ -31,15 +31,20 @@ def tasks(rig, name):
     return [message for to, message in rig.sent if to == name and isinstance(message, Task)]
 
 
-@pytest.fixture
-def asked(rig, device):
+def asking(rig, device, **settings):
     """A rig with a round open for `a` and `b`, who hold the model; what they offered is forgotten."""
-    world = rig(wanted=2, codec="float32").add(device("a"), device("b"))
+    world = rig(wanted=2, codec="float32", **settings).add(device("a"), device("b"))
     silent = {"a", "b"}
     world.pump(until=lambda: all(world.devices[name].layout for name in silent))
     world.queue.clear()
     world.coordinator._transfers.clear()
     return world
+
+
+@pytest.fixture
+def asked(rig, device):
+    """The same, as the default settings have it."""
+    return asking(rig, device)
 
 
 def honest(world, name="a", **fields):
@@ -180,6 +185,17 @@ def test_a_spoilt_offer_is_refused_with_its_reason_and_counted(asked, spoilt, re
     offer = honest(asked, **spoilt)
     assert asked.say("a", offer) == [Verdict(offer.round, offer.nonce, reason)]
     assert asked.refusals() == {reason: 1}
+
+
+def test_a_client_that_trains_everything_is_told_that_the_round_is_of_the_head(rig, device):
+    """One from before there was a choice: its update may decode, but to values of other tensors."""
+    world, head = asking(rig, device, train="head"), bytes([0b110000])
+    assert world.devices["a"].task.recipe.trains == head
+    right = inline(world, "a", bytes(4 * world.versions.size), trains=head)
+    old = replace(right, trains=b"")
+    assert world.say("a", old) == [Verdict(1, old.nonce, Reason.UNSUPPORTED)]
+    good = inline(world, "b", bytes(4 * world.versions.size), trains=head)
+    assert world.say("b", good) == [Verdict(1, good.nonce, Reason.ACCEPTED)]
 
 
 def inline(world, name, update, **fields):

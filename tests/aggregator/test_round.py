@@ -149,6 +149,7 @@ def test_the_verdicts_of_a_few_earlier_rounds_are_remembered():
         ("a", {"version": 4}, Reason.STALE),
         ("a", {"check": 1}, Reason.STALE),
         ("a", {"codec": "float32"}, Reason.UNSUPPORTED),
+        ("a", {"trains": b"\x30"}, Reason.UNSUPPORTED),
         ("a", {"manifest": Manifest(Kind.UPDATE, 1001, bytes(32)), "data": b""}, Reason.TOO_LARGE),
         ("a", {"manifest": Manifest(Kind.BASE, 6, bytes(32))}, Reason.MALFORMED),
         ("a", {"manifest": Manifest(Kind.UPDATE, 7, bytes(32))}, Reason.MALFORMED),

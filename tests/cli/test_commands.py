@@ -87,7 +87,7 @@ def test_inspect_says_what_a_board_can_train(microfed):
     assert training["chosen"] in [choice["name"] for choice in training["choices"]]
     assert "can train" in ended.err
     small = microfed("inspect", MODEL, "--board", "esp32", "--train", "--json")
-    assert small.json["training"]["chosen"] == "all parameters"
+    assert small.json["training"]["chosen"] == "all"
 
 
 def test_a_model_that_does_not_fit_its_board_is_exit_code_7(microfed, models_dir):

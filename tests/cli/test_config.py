@@ -41,6 +41,7 @@ def test_an_override_reaches_its_section(tmp_path):
         ('name = "a"\n[broker]\nkind = "emqx"\n', r"broker\.kind: found 'emqx'; .*'auto', 'embedded'"),
         ('name = "a"\n[data]\nalpha = -1.0\n', r"data\.alpha: found -1\.0; .*greater than 0"),
         ('name = "a"\n[fleet]\nboard = "z80"\n', r"fleet\.board: found 'z80'; allowed are nano33ble"),
+        ('name = "a"\n[federated]\ntrain = "tail"\n', r"federated\.train: found 'tail'; .*all, head, biases"),
         ("[data]\n", "name: missing"),
         ('name = "a b"\n', "name: found 'a b'"),
         ("name = \n", "not TOML: .*line 1"),

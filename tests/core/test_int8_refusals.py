@@ -35,6 +35,23 @@ def test_an_operator_without_a_kernel_is_named_with_its_tensors():
     )
 
 
+def test_an_operator_that_keeps_a_state_is_named_with_it():
+    tensors = [activation((1, 4)), activation((1, 8), variable=True), activation((1, 4))]
+    file = make_file(tensors, [Step("UNIDIRECTIONAL_SEQUENCE_LSTM", [0, 1], 2)])
+    with pytest.raises(UnsupportedModel, match=r"operator 0 UNI.*: tensor 1 is a state"):
+        read_graph(file)
+
+
+def test_sixteen_bit_activations_are_named_as_such():
+    tensors = [
+        activation((1, 4), dtype="int16"),
+        constant(np.ones((3, 4), np.int8)),
+        activation((1, 3), dtype="int16"),
+    ]
+    file = make_file(tensors, [Step("FULLY_CONNECTED", [0, 1, -1], 2)])
+    assert "tensor 0 ('tensor 0') is int16: int8 is allowed" in refusal(file)
+
+
 def test_a_mean_over_axes_with_another_between_them_is_refused():
     tensors = [activation((1, 5, 6, 7)), int32(1, 3), activation((1, 6))]
     assert "over axes [1, 3]" in refusal(make_file(tensors, [Step("MEAN", [0, 1], 2)]))
@@ -196,6 +213,17 @@ def test_a_small_file_cannot_ask_for_an_image_of_gigabytes(dilation):
         assert model._plan.scratch_size < 10_000
         # of each window only the middle lies on the input
         assert (model.run(np.ones((1, 4, 4, 8), np.int8)) == 8).all()
+
+
+def test_a_window_that_32_bits_cannot_measure_is_refused():
+    tensors = [
+        activation((1, 1, 4, 1)),
+        constant(np.ones((1, 1, 2**15 + 1, 1), np.int8)),
+        activation((1, 1, 4, 1)),
+    ]
+    options = {"padding": 0, "strideW": 1, "strideH": 1, "dilationWFactor": 2**16}
+    with pytest.raises(ModelError, match=r"spans 2147483649 values: below 2\^31 is allowed"):
+        Int8Model(make_file(tensors, [Step("CONV_2D", [0, 1, -1], 2, options)]))
 
 
 @pytest.mark.parametrize("path", paths())

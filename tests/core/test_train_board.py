@@ -8,7 +8,7 @@ from pathlib import Path as File
 import numpy as np
 import pytest
 
-from core.train import Kind, Loss
+from core.train import Kind, Loss, Status
 from device_sim.lower import lower
 from device_sim.native import Native
 from tests.device_sim.twin.conftest import read_model
@@ -49,10 +49,10 @@ def case(request):
 
 
 def build(folder, case, *command):
-    """The image of the core's training, the case, and nothing else."""
+    """The image of the core's training, the case as C, and nothing else."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"needs {command[0]}")
-    (folder / "case.h").write_text(as_c(*case))
+    (folder / "case.h").write_text(case)
     sources = [*(CORE / "src" / "train").glob("*.c"), *(CORE / "src" / "paths").glob("*.c")]
     image = folder / "epoch.elf"
     includes = [f"-I{folder}", f"-I{CORE / 'src'}", f"-I{CORE / 'include'}"]
@@ -63,15 +63,35 @@ def build(folder, case, *command):
     return image
 
 
-def run(*command):
-    """The losses and the weights that an image prints."""
+def build_for(machine, folder, case):
+    """The same for a microcontroller without anything else."""
+    _, flags = MACHINES[machine]
+    bare = ("-mthumb", "-ffunction-sections", "-Wl,--gc-sections", "-nostartfiles")
+    linked = ("-specs=nosys.specs", "-T", str(BOARD / "memory.ld"))
+    return build(folder, case, "arm-none-eabi-gcc", *flags, *bare, *linked)
+
+
+def on_board(machine, image):
+    """The command that runs an image."""
+    quiet = ("-nographic", "-monitor", "none", "-serial", "stdio")
+    exits = ("-semihosting-config", "enable=on,target=native")
+    return "qemu-system-arm", "-M", MACHINES[machine][0], *quiet, *exits, "-kernel", image
+
+
+def ended(*command):
+    """How an image ended, and what it printed."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"needs {command[0]}")
-    ended = subprocess.run(
+    return subprocess.run(
         command, capture_output=True, stdin=subprocess.DEVNULL, timeout=200, check=False
     )
-    assert ended.returncode == 0, ended.stderr.decode()
-    words = np.frombuffer(bytes.fromhex(ended.stdout.decode()), ">u4").astype("<u4")
+
+
+def run(*command):
+    """The losses and the weights that an image prints."""
+    done = ended(*command)
+    assert done.returncode == 0, done.stderr.decode()
+    words = np.frombuffer(bytes.fromhex(done.stdout.decode()), ">u4").astype("<u4")
     return words[:4].view("<f8"), words[4:].view("<f4")
 
 
@@ -84,19 +104,37 @@ def assert_as_simulated(case, losses, weights):
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_board_ends_with_the_weights_of_the_simulator_bit_for_bit(case, machine, tmp_path):
-    board, flags = MACHINES[machine]
-    bare = ("-mthumb", "-ffunction-sections", "-Wl,--gc-sections", "-nostartfiles")
-    linked = ("-specs=nosys.specs", "-T", str(BOARD / "memory.ld"))
-    image = build(tmp_path, case, "arm-none-eabi-gcc", *flags, *bare, *linked)
-    quiet = ("-nographic", "-monitor", "none", "-serial", "stdio")
-    exits = ("-semihosting-config", "enable=on,target=native")
-    found = run("qemu-system-arm", "-M", board, *quiet, *exits, "-kernel", image)
-    assert_as_simulated(case, *found)
+    image = build_for(machine, tmp_path, as_c(*case))
+    assert_as_simulated(case, *run(*on_board(machine, image)))
 
 
 def test_so_does_a_process_on_aarch64_with_neon(case, tmp_path):
-    image = build(tmp_path, case, "aarch64-linux-gnu-gcc", "-static")
+    image = build(tmp_path, as_c(*case), "aarch64-linux-gnu-gcc", "-static")
     assert_as_simulated(case, *run("qemu-aarch64", image))
+
+
+def test_activations_of_4_gb_do_not_wrap_to_what_a_board_has(tmp_path):
+    """Eight tensors of 2^27 floats at once: 2^32 bytes, which size_t there takes for none."""
+    copies = [f"{{MF_COPY, {{0, 0}}, {i}, -1, -1}}" for i in range(1, 8)]
+    firsts = (1, *range(8, 13))
+    sums = [f"{{MF_ADD, {{{firsts[i]}, {i + 2}}}, {i + 8}, -1, -1}}" for i in range(6)]
+    tensor = "{{1, 1 << 14, 1 << 13}, -INFINITY, INFINITY, 0}"
+    case = f"""
+#include <math.h>
+#include "microfed/train.h"
+enum {{ PARAMETERS = 1, SAMPLES = 1, SEED = 1 }};
+static const mf_train_tensor tensors[] = {{{", ".join([tensor] * 14)}}};
+static const mf_train_step steps[] = {{{", ".join(copies + sums)}}};
+static const mf_train_model model = {{tensors, steps, 14, 13, PARAMETERS, 0, 13, MF_CROSS_ENTROPY}};
+static const uint8_t trains[13], mask[PARAMETERS];
+static const float received[PARAMETERS], x[SAMPLES];
+static const int32_t y[SAMPLES];
+static const mf_recipe recipe = {{1, 1, 0.1f, 0, 0, 0, 0, 0, 0}};
+"""
+    machine = "Cortex-M3 without floats"
+    done = ended(*on_board(machine, build_for(machine, tmp_path, case)))
+    assert done.returncode == Status.NO_MEMORY, done.stderr.decode()
+    assert done.stdout == b""
 
 
 def as_c(model, recipe, x, y):

@@ -129,6 +129,16 @@ def test_padding_that_would_take_more_memory_than_numbers_can_say_is_refused(pat
     assert refused.value.status == Status.BAD_MODEL
 
 
+def test_layers_whose_weights_overlap_have_a_gradient_of_more_floats_than_31_bits_count():
+    """64 layers of 2^26 weights among 2^27 parameters: memory for the gradients of all is asked."""
+    side = 2**13
+    tensors = [Tensor(Shape(1, 1, side), *FREE) for _ in range(65)]
+    steps = [Step(Kind.DENSE, (i, 0), i + 1, i, -1) for i in range(64)]
+    made = Model(tensors, steps, 2 * side * side, (0, 64))
+    kept = Recipe(1, 2, 0.1, momentum=0.9)  # without it no gradient is whole at any time
+    assert plan(made).memory(kept, 1) >= 4 * 64 * side * side
+
+
 @pytest.mark.parametrize("path", paths())
 @pytest.mark.parametrize("place", range(3))
 def test_a_logit_that_is_no_number_makes_the_loss_none(path, place):

@@ -31,7 +31,7 @@ def test_what_was_said_and_what_is_kept_add_up_to_what_training_found(rng, codec
     kept, found, told = None, np.zeros(500), np.zeros(500)
     for _ in range(20):
         change = delta(rng)
-        owing = owed(change, kept, BASE)
+        owing = owed(change, kept, BASE, BOUNDS)
         _, said = say(owing, codec)
         kept = Kept(BASE, BOUNDS, left_out(owing, said))
         found += change
@@ -51,7 +51,14 @@ def test_what_was_not_accepted_is_owed_again(rng):
 def test_what_is_kept_of_another_base_file_is_not_owed(rng):
     kept = Kept(b"x" * 32, BOUNDS, delta(rng).astype(np.float16))
     change = delta(rng)
-    np.testing.assert_array_equal(owed(change, kept, BASE), change)
+    np.testing.assert_array_equal(owed(change, kept, BASE, BOUNDS), change)
+
+
+def test_nor_is_what_is_kept_of_another_choice_of_what_trains(rng):
+    kept = Kept(BASE, (0, 0, 500), delta(rng).astype(np.float16))
+    change = delta(rng)
+    np.testing.assert_array_equal(owed(change, kept, BASE, (0, 500, 500)), change)
+    assert not np.array_equal(owed(change, kept, BASE, (0, 0, 500)), change)
 
 
 def test_what_float16_cannot_hold_is_held_to_its_range():
@@ -67,10 +74,11 @@ def trained(ready, world, rng):
     )
     owing = delta(rng)
 
-    def make(number):
+    def make(number, owing=owing, bounds=BOUNDS):
         ready.hear(world.announce(number), world.task(number, codec="microfed"))
-        data, said = say(owing, "microfed")
-        kept = Kept(BASE, BOUNDS, left_out(owing, said))
+        data = CODECS["microfed"].encode(owing, bounds)
+        said = CODECS["microfed"].decode(data, owing.size, bounds)
+        kept = Kept(BASE, bounds, left_out(owing, said))
         update = Update(data, 5, 2.0, 1.0, kept)
         [offer] = sent(ready.feed(Trained(ready.device.job.task, update)))
         return offer, kept.values
@@ -106,6 +114,18 @@ def test_a_refusal_that_comes_when_the_next_update_is_out_is_made_up_for(trained
         device.device.kept.values, left_then + (owing - left), rtol=2e-3, atol=1e-4
     )
     assert [said.round for said in device.device.said] == [2]
+
+
+def test_a_refusal_of_what_another_choice_trained_adds_nothing_to_what_this_one_keeps(trained):
+    """Its values are of other parameters, and of another number."""
+    device, owing, make = trained
+    first, _ = make(1)
+    offer, left = make(2, owing[:100], (0, 0, 100))
+    assert [said.round for said in device.device.said] == [2]
+    device.hear(Verdict(1, first.nonce, Reason.LATE))
+    np.testing.assert_array_equal(device.device.kept.values, left)
+    device.hear(Verdict(2, offer.nonce, Reason.LATE))
+    np.testing.assert_allclose(device.device.kept.values, owing[:100], rtol=2e-3, atol=1e-4)
 
 
 def test_what_is_kept_survives_a_reboot_and_a_verdict_counts_after_it(trained):

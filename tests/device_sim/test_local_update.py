@@ -11,6 +11,7 @@ from device_sim.models import DamagedError, Models
 from device_sim.shard import Shard
 from device_sim.twin import Twin
 from tflite_models.parameters import Weights, requantize, to_float
+from tflite_models.scope import ALL, scope_of
 from wire.codec import CODECS
 
 
@@ -35,7 +36,9 @@ def test_the_same_task_gives_the_same_bytes_and_another_device_others(models, sh
 def test_an_update_is_the_coded_change_of_the_unmasked_weights(models, shard, world):
     model, layout = models.base(world.packed, world.digest), world.layout
     update = local_update(model, shard, replace(world.task(), codec="float32"), "dev-1")
-    sent = CODECS["float32"].decode(update.data, int(layout.mask.sum()), model.base.bounds)
+    sent = CODECS["float32"].decode(
+        update.data, int(layout.mask.sum()), scope_of(layout, ALL).bounds
+    )
     seed = training_seed("dev-1", world.task().seed)
     trained = Twin(*graph_and_layout(world)).train(
         to_float(layout, Weights(*world.codes[0])), shard.x, shard.y, world.task().recipe, seed
@@ -50,16 +53,6 @@ def graph_and_layout(world):
     from tflite_models.graph import read_graph
 
     return read_graph(world.file), world.layout
-
-
-def test_bounds_are_where_each_slots_unmasked_values_lie(models, world):
-    base = models.base(world.packed, world.digest).base
-    layout, bounds = base.layout, base.bounds
-    assert len(bounds) == len(layout.slots) + 1
-    for slot, (start, stop) in zip(layout.slots, pairwise(bounds), strict=True):
-        assert stop - start == layout.mask[slot.start : slot.stop].sum()
-    assert bounds[0] == 0
-    assert bounds[-1] == layout.mask.sum()
 
 
 def test_a_version_reached_in_steps_is_the_one_reached_at_once(models, world):

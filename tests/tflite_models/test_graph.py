@@ -89,6 +89,17 @@ def test_a_truncated_constant_is_refused_by_tensor(fixture_file):
         read_graph(data)
 
 
+@pytest.mark.parametrize("lengths", [(1, 2**31 - 1), (0, 2**31 - 1), (2**16, 2**15)])
+def test_a_tensor_of_more_than_2_to_28_bytes_is_refused_even_if_it_is_empty(fixture_file, lengths):
+    data = fixture_file("dense")
+    graph = read_graph(data)
+    shape = graph.tensors[graph.operators[0].inputs[1]].shape
+    before = np.array([2, *shape], "<i4").tobytes()
+    assert data.count(before) == 1
+    with pytest.raises(ModelError, match=r"^tensor \d+: shape \(.*\): more than 268435456 bytes"):
+        read_graph(data.replace(before, np.array([2, *lengths], "<i4").tobytes()))
+
+
 def test_an_unsupported_operator_is_named_with_its_tensors(fixture_file):
     graph = read_graph(fixture_file("dense"))
     error = unsupported(graph, graph.operators[2], "no softmax here")

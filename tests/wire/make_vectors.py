@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tflite_models.layout import Layout, Slot
+from tflite_models.scope import scope_of
 from wire.blocks import Assembly, block_of, serve
 from wire.cbor import encode
 from wire.codec import CODECS
@@ -95,6 +97,7 @@ def messages():
         rotation=16.0,
         fake_quantize=1,
     )
+    biases = replace(recipe, trains=b"\xaa\x02")
     base = Manifest(Kind.BASE, 20_000, SHA)
     difference = Manifest(Kind.DIFFERENCE, 300, SHA[::-1], source=0, target=4)
     offer = Offer(5, NONCE, 4, "int8", 60, 2.5, 0.75, manifest_of(Kind.UPDATE, update), update)
@@ -119,10 +122,12 @@ def messages():
         "a task that says which version 4": Task(
             5, 4, SHA, recipe, "int8", 99, 60, (), check_of(VERSION)
         ),
+        "a task that trains tensors 1, 3, 5, 7 and 9": Task(5, 4, SHA, biases, "int8", 99, 60, ()),
         "a request for blocks 1 and 3": Need(SHA[:8], 256, 1, b"\x05"),
         "the last block of two": block_of(TEXT, manifest_of(Kind.BASE, TEXT).id, 1, 32),
         "an update inside its offer": offer,
         "an update that says which version 4": replace(offer, check=check_of(VERSION)),
+        "an update of tensors 1, 3, 5, 7 and 9": replace(offer, trains=biases.trains),
         "an update to be pulled": replace(
             offer, data=b"", manifest=Manifest(Kind.UPDATE, 5000, SHA)
         ),
@@ -317,6 +322,36 @@ def packed():
     ]
 
 
+def layout_of_sizes(sizes, mask):
+    """A layout of tensors of those sizes; what else is in it does not matter here."""
+    stops = np.cumsum(sizes).tolist()
+    slots = [
+        Slot(i, stop - size, stop, (size,), 0, i, i + 1, "weight", 1.0, -1)
+        for i, (size, stop) in enumerate(zip(sizes, stops, strict=True))
+    ]
+    return Layout(tuple(slots), stops[-1], len(slots), np.array(mask, bool))
+
+
+def trains():
+    """Which parameters an update has, for some choices; and choices to refuse."""
+    few, mask = [4, 2, 3, 2], [1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    many = [1] * 10
+    cases = [(few, mask, bits) for bits in ("", "0c", "05", "0f")]
+    cases += [(many, [1] * 10, "aa02"), (many, [1, 0] * 5, "0300")]
+    wrong = [(few, mask, "10"), (few, mask, "0c00"), (few, mask, "00"), (many, [1] * 10, "aa")]
+    wrong += [(many, [1, 0] * 5, "0200")]
+
+    def case(sizes, mask, bits):
+        return {"tensors": sizes, "mask": mask, "trains": bits}
+
+    good = []
+    for each in cases:
+        scope = scope_of(layout_of_sizes(*each[:2]), bytes.fromhex(each[2]))
+        has = {"parameters": np.flatnonzero(scope.mask).tolist(), "bounds": list(scope.bounds)}
+        good.append(case(*each) | has)
+    return {"good": good, "refused": [case(*each) for each in wrong]}
+
+
 def main():
     """Write every file."""
     VECTORS.mkdir(exist_ok=True)
@@ -327,6 +362,7 @@ def main():
         "updates": updates(),
         "differences": differences(),
         "packed": packed(),
+        "trains": trains(),
     }
     for name, content in files.items():
         (VECTORS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

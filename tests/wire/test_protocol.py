@@ -2,14 +2,15 @@
 
 import json
 import re
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.wire.make_vectors import plain, unplain
+from tests.wire.make_vectors import layout_of_sizes, plain, unplain
+from tflite_models.scope import scope_of
 from wire import blocks, cbor, items, messages, packing
 from wire.blocks import Assembly, serve
 from wire.cbor import decode, encode
@@ -20,6 +21,7 @@ from wire.fields import spec_of
 from wire.messages import (
     MAX_BLOCK,
     MAX_OBJECT,
+    TRAINS_BYTES,
     TYPES,
     Announce,
     Block,
@@ -242,6 +244,21 @@ def test_packed_bytes_are_their_vector(vector):
     assert unpack(bytes.fromhex(vector["hex"]), len(data), "vector") == data
 
 
+@pytest.mark.parametrize("vector", vectors("trains")["good"], ids=lambda v: v["trains"])
+def test_what_trains_is_its_vector(vector):
+    layout = layout_of_sizes(vector["tensors"], vector["mask"])
+    scope = scope_of(layout, bytes.fromhex(vector["trains"]))
+    assert np.flatnonzero(scope.mask).tolist() == vector["parameters"]
+    assert list(scope.bounds) == vector["bounds"]
+
+
+@pytest.mark.parametrize("vector", vectors("trains")["refused"], ids=lambda v: v["trains"])
+def test_bits_to_refuse_are_refused(vector):
+    layout = layout_of_sizes(vector["tensors"], vector["mask"])
+    with pytest.raises(ValueError, match="trains"):
+        scope_of(layout, bytes.fromhex(vector["trains"]))
+
+
 def test_the_largest_payloads_are_as_the_page_says():
     u, sha, key = 2**32 - 1, bytes(32), bytes(8)
     manifest = Manifest(Kind.BASE, MAX_OBJECT, sha, u, u)
@@ -256,12 +273,14 @@ def test_the_largest_payloads_are_as_the_page_says():
     def task(codec):
         return Task(u, u, sha, recipe, codec, u, u, (manifest, manifest), u, u)
 
+    bits = size(replace(offer, trains=bytes(TRAINS_BYTES))) - size(offer)
+    more = f"at most {bits} more with `trains`"
     block, small = (size(Block(key, u, u, u, bytes(n))) - n for n in (MAX_BLOCK, 65535))
     need, window = (size(Need(key, MAX_BLOCK, u, bytes(n))) for n in (64, 1))
     assert [cells[1] for cells in table("8. What a small device must implement")] == [
         f"its data + {block}; + {small} for data up to 64 KB",
-        f"its data + {size(full) - MAX_BLOCK}; {size(offer)} without",
-        f"{size(task('x' * 32))}; {size(task('int8'))} with the codec `int8`",
+        f"its data + {size(full) - MAX_BLOCK}; {size(offer)} without; {more}",
+        f"{size(task('x' * 32))}; {size(task('int8'))} with the codec `int8`; {more}",
         f"{size(Hello(u, u, MAX_BLOCK, u, 'x' * 32, sha, u, u))}",
         f"{need}; {window} with a window of 8 while nothing is lost",
         f"{size(Announce(u, Phase.FINISHED, u, u, sha))}",
