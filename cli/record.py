@@ -16,10 +16,18 @@ from aggregator.errors import NoRunError
 from aggregator.records import RunRecord as Books
 from aggregator.records import read_record
 from cli.config import load
-from cli.folder import BASE, CARD, CONFIG
+from cli.folder import BASE, CARD, CONFIG, NODES
 from cli.shares import Shares, shares_of
 from datasets.errors import DataError
-from report.record import BuildStage, DeviceRow, ModelFacts, RoundPoint, RunRecord, Totals
+from report.record import (
+    BuildStage,
+    DeviceRow,
+    ModelFacts,
+    NodeFacts,
+    RoundPoint,
+    RunRecord,
+    Totals,
+)
 from tflite_models.inspect import Summary, summarize
 
 FLOAT32_BYTES = 4
@@ -65,7 +73,7 @@ def record_of(run: Path) -> RunRecord:
         versions=_versions(),
         refusals=books.refusals,
         classes=shares.dataset.classes if shares else (),
-        devices=_devices(books, shares) if shares else (),
+        devices=_devices(books, shares, _json(run / NODES)) if shares else (),
         stages=tuple(
             BuildStage(*(stage[key] for key in STAGE)) for stage in card.get("stages", ())
         ),
@@ -101,7 +109,7 @@ def _facts(summary: Summary) -> ModelFacts:
     )
 
 
-def _devices(books: Books, shares: Shares) -> tuple[DeviceRow, ...]:
+def _devices(books: Books, shares: Shares, nodes: Mapping[str, Any]) -> tuple[DeviceRow, ...]:
     known = {device.device: device for device in books.devices}
     labels = len(shares.dataset.classes)
     rows = []
@@ -115,9 +123,19 @@ def _devices(books: Books, shares: Shares) -> tuple[DeviceRow, ...]:
                 accepted=device.accepted if device else 0,
                 bytes_up=device.bytes_up if device else 0,
                 bytes_down=device.bytes_down if device else 0,
+                node=_node(nodes[name]) if name in nodes else None,
             )
         )
     return tuple(rows)
+
+
+def _node(facts: Mapping[str, Any]) -> NodeFacts:
+    return NodeFacts(
+        board=facts["board"],
+        ram=facts["ram"] + facts["stack"],
+        instructions=round(facts["instructions"] / max(facts["trained"], 1)),
+        restarts=facts["restarts"],
+    )
 
 
 def _versions() -> Mapping[str, str]:

@@ -130,7 +130,7 @@ def _announce(turn: Turn, announce: Announce) -> None:
         wind_up(turn)
         return
     stranger = before is None or before.session != announce.session
-    if job and announce.phase is Phase.TRAINING and _gone_by(job, announce, stranger):
+    if job and _gone_by(job, announce, stranger):
         set_aside(turn, job)
     if stranger:
         turn.say_hello()
@@ -141,10 +141,11 @@ def _announce(turn: Turn, announce: Announce) -> None:
 def _gone_by(job: Job, announce: Announce, stranger: bool) -> bool:
     """True when the announced round makes the job pointless.
 
-    An aggregator that begins anew with lower numbers ends it as well: else
-    its tasks would look old.
+    An aggregator that begins anew with lower numbers ends it as well, in whatever
+    phase it introduces itself: else its tasks would look old.
     """
-    return announce.round > job.task.round or (stranger and announce.round < job.task.round)
+    newer = announce.phase is Phase.TRAINING and announce.round > job.task.round
+    return newer or (stranger and announce.round < job.task.round)
 
 
 def _task(turn: Turn, task: Task) -> None:

@@ -66,6 +66,8 @@ def _keep(turn: Turn, offer: Offer, update: Update) -> None:
         return
     name = offer.round, offer.nonce
     same = before is not None and before.vector == kept.vector
+    if same and any((s.round, s.nonce, s.data) == (*name, update.data) for s in turn.device.said):
+        return  # made again after a loss of power: what it left out has been kept since
     others = tuple(s for s in turn.device.said if same and (s.round, s.nonce) != name)
     origin = kept_for(before, turn.device.said, *name) if same else None
     values = origin.values if origin else np.zeros_like(kept.values)

@@ -429,6 +429,15 @@ def test_an_aggregator_that_begins_anew_with_round_1_is_obeyed(ready, world):
     assert [train.task.round for train in ready.did(Train)] == [8, 1]
 
 
+def test_one_that_first_waits_for_devices_is_obeyed_as_well(ready, world):
+    ready.hear(world.announce(8, session=1))
+    ready.hear(world.task(8))
+    ready.hear(world.announce(0, session=9, phase=Phase.WAITING))
+    ready.hear(world.announce(1, session=9))
+    ready.hear(world.task(1))
+    assert [train.task.round for train in ready.did(Train)] == [8, 1]
+
+
 def test_a_task_for_a_model_that_cannot_be_reached_is_answered_with_a_hello(ready, world):
     task = world.task(1, 3, objects=(world.difference(1, 3),))
     [hello] = ready.hear(task)

@@ -135,7 +135,8 @@ mf_status mf_encode_update(const float *delta, const int32_t *bounds, int32_t ru
         return MF_BAD_ARGUMENT;
     }
     /* no level may be above MOST_LEVEL, and no step below the smallest */
-    uint32_t low = bits_of(float_of(top) / (float)(MOST_LEVEL / 2)), high = LARGEST;
+    const int32_t half = MOST_LEVEL / 2;
+    uint32_t low = bits_of(float_of(top) / (float)half), high = LARGEST;
     if (low < step_bits(0)) {
         low = step_bits(0);
     }
