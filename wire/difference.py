@@ -67,7 +67,7 @@ def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
     """
     mask = frame.mask
     assert np.array_equal(old.codes[~mask], new.codes[~mask]), "a masked code has changed"
-    scales, codes = _changed_scales(old.scales, new.scales), new.codes[mask].astype(np.int64)
+    scales, codes = changed_scales(old.scales, new.scales), new.codes[mask].astype(np.int64)
     origin, moves = carried(old, new.scales, frame), codes - old.codes[mask]
     dense = np.count_nonzero(moves) > DENSE * moves.size
     ways = [packed(scales, moves) if dense else _way(CODED, scales, moves)]
@@ -120,7 +120,8 @@ def apply_difference(data: bytes, old: Codes, frame: Frame) -> Codes:
     return Codes(_new_codes(old.codes, frame.mask, (zigzag >> 1) ^ -(zigzag & 1)), scales)
 
 
-def _changed_scales(old: NDArray[np.float32], new: NDArray[np.float32]) -> bytes:
+def changed_scales(old: NDArray[np.float32], new: NDArray[np.float32]) -> bytes:
+    """What a difference begins with: how many scales change, which, and to what."""
     changed = np.flatnonzero(old.view(np.uint32) != new.view(np.uint32))
     gaps = np.diff(changed, prepend=-1) - 1
     head = [leb128(np.array([changed.size]))]

@@ -14,14 +14,28 @@ from tests.node.flash import PAGE, Flash
 from tests.node.test_messages import VECTORS
 from tflite_models.graph import read_graph
 from tflite_models.parameters import Weights, layout_of, patch, weights_of
-from wire.codecs.microfed import code_differences
-from wire.difference import Codes, apply_difference, check_of, coded, encode_difference, packed
+from wire.difference import (
+    CARRIED,
+    CODED,
+    WHOLE,
+    Codes,
+    Frame,
+    apply_difference,
+    carried,
+    changed_scales,
+    check_of,
+    coded,
+    packed,
+)
 from wire.errors import WireError
 
 GRAPH = read_graph(FILE.read_bytes())
 LAYOUT = layout_of(GRAPH)
 START = weights_of(GRAPH, LAYOUT)
 OLD = Codes(START.codes, START.scales)
+FRAME = Frame(LAYOUT.mask, LAYOUT.channels)
+PACKED = 1  # in the packed bytes of wire.packing, stored or deflated
+WAYS = (PACKED, CODED, CARRIED, WHOLE)
 I32, F32 = ctypes.POINTER(ctypes.c_int32), ctypes.POINTER(ctypes.c_float)
 BAD_DATA = 7
 NEW, REPEATED, DAMAGED = range(3)  # mf_block_is
@@ -90,12 +104,15 @@ def changed(seed: int) -> Codes:
     return Codes(codes, scales)
 
 
-def difference_to(new: Codes, how) -> bytes:
-    """What takes OLD to `new`, written by `packed` or by `coded`."""
-    whole = encode_difference(OLD, new, LAYOUT.mask)
-    moved = new.codes[LAYOUT.mask] - OLD.codes[LAYOUT.mask]
-    scales = whole[1 : len(whole) - len(code_differences(moved))]
-    return how(scales, moved.astype(np.int64))
+def difference_to(new: Codes, how: int) -> bytes:
+    """What takes OLD to `new`, in one of the ways that there are."""
+    scales, codes = changed_scales(OLD.scales, new.scales), new.codes.astype(np.int64)
+    if how == CARRIED:
+        codes -= carried(OLD, new.scales, FRAME)
+    elif how != WHOLE:
+        codes -= OLD.codes
+    moves = codes[LAYOUT.mask]
+    return packed(scales, moves) if how == PACKED else coded(how, scales, moves)
 
 
 def test_the_base_file_is_held_as_python_reads_it(node):
@@ -167,7 +184,7 @@ def test_a_flipped_bit_in_flash_is_seen(node):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("how", [packed, coded])
+@pytest.mark.parametrize("how", WAYS)
 def test_a_difference_gives_what_it_gives_in_python(node, how, seed):
     new = changed(seed)
     assert same(applied(node, OLD, difference_to(new, how)), new)
@@ -176,17 +193,15 @@ def test_a_difference_gives_what_it_gives_in_python(node, how, seed):
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 5))
 def test_damaged_differences_are_judged_as_python_judges_them(node, data, seed):
-    difference = bytearray(
-        difference_to(changed(seed), data.draw(st.sampled_from([packed, coded])))
-    )
+    difference = bytearray(difference_to(changed(seed), data.draw(st.sampled_from(WAYS))))
     if data.draw(st.booleans()):
-        difference[0] = data.draw(st.integers(0, 3))
+        difference[0] = data.draw(st.integers(0, 5))
     for _ in range(data.draw(st.integers(0, 3))):
         at = data.draw(st.integers(0, len(difference) - 1))
         difference[at] ^= 1 << data.draw(st.integers(0, 7))
     difference = bytes(difference[: data.draw(st.integers(0, len(difference)))] or difference)
     try:
-        wanted = apply_difference(difference, OLD, LAYOUT.mask)
+        wanted = apply_difference(difference, OLD, FRAME)
     except WireError:
         wanted = None
     found = applied(node, OLD, difference)

@@ -4,7 +4,7 @@
 
 #include "microfed/codec.h"
 
-enum { STORED = 0, DEFLATED = 1, CODED = 2, LONGEST = 5 };
+enum { STORED = 0, DEFLATED = 1, CODED = 2, CARRIED = 3, WHOLE = 4, LONGEST = 5 };
 
 /* Where bytes come from: as they lie, or out of a stream. */
 typedef struct {
@@ -54,17 +54,54 @@ static bool read_scale(source *s, float *scale) {
     return bits != 0 && bits < 0x7F800000u;
 }
 
-static bool read_scales(source *s, float *scales, int32_t count) {
+/* The nearest integer, halves to even; 0 for one that no difference begins at. */
+static int32_t nearest(float value) {
+    const float magnitude = value < 0.0f ? -value : value;
+    if (!(magnitude < 1073741824.0f)) { /* 2^30, or not a number */
+        return 0;
+    }
+    const float unit = value < 0.0f ? -8388608.0f : 8388608.0f; /* 2^23: its ulp is 1 */
+    return (int32_t)(magnitude < 8388608.0f ? value + unit - unit : value);
+}
+
+/* Give the codes of one scale those of another that are nearest to the same values. */
+static void carry_over(const mf_node_model *model, int32_t scale, float ratio, int32_t *codes) {
+    for (int32_t k = 0; k < model->tensor_count; k++) {
+        const mf_parameters *t = &model->tensors[k];
+        const int32_t channel = scale - t->scale;
+        if (channel < 0 || channel >= t->scale_count) {
+            codes += model->bounds[k + 1] - model->bounds[k];
+            continue;
+        }
+        for (int32_t i = 0; i < t->count; i++) {
+            if (mf_is_masked(t, i)) {
+                continue;
+            }
+            if (i / t->inner % t->scale_count == channel) {
+                *codes = nearest((float)*codes * ratio);
+            }
+            codes++;
+        }
+    }
+}
+
+/* Read the scales that change; `codes` are carried over to them, NULL: not. */
+static bool read_scales(source *s, const mf_node_model *model, float *scales, int32_t *codes) {
     int64_t changed = number(s), index = -1;
-    if (changed < 0 || changed > count) {
+    if (changed < 0 || changed > model->scale_count) {
         return false;
     }
     for (; changed > 0; changed--) {
         const int64_t gap = number(s);
+        float scale;
         index += gap + 1;
-        if (gap < 0 || index >= count || !read_scale(s, &scales[index])) {
+        if (gap < 0 || index >= model->scale_count || !read_scale(s, &scale)) {
             return false;
         }
+        if (codes != NULL && scale != scales[index]) {
+            carry_over(model, (int32_t)index, scales[index] / scale, codes);
+        }
+        scales[index] = scale;
     }
     return true;
 }
@@ -84,7 +121,7 @@ static bool read_codes(source *s, int32_t *codes, int32_t count) {
 mf_status mf_difference_apply(const mf_node_model *model, const uint8_t *data, uint32_t size,
                               int32_t *codes, float *scales, mf_inflate *stream) {
     const int32_t count = mf_unmasked(model);
-    if (size == 0 || data[0] > CODED) {
+    if (size == 0 || data[0] > WHOLE) {
         return MF_BAD_DATA;
     }
     source s = {data + 1, data + size, NULL};
@@ -92,10 +129,13 @@ mf_status mf_difference_apply(const mf_node_model *model, const uint8_t *data, u
         mf_inflate_begin(stream, s.at, size - 1);
         s.stream = stream;
     }
-    if (!read_scales(&s, scales, model->scale_count)) {
+    if (data[0] == WHOLE) {
+        memset(codes, 0, (size_t)count * sizeof *codes);
+    }
+    if (!read_scales(&s, model, scales, data[0] == CARRIED ? codes : NULL)) {
         return MF_BAD_DATA;
     }
-    if (data[0] == CODED) {
+    if (data[0] >= CODED) {
         const int32_t bounds[2] = {0, count};
         return mf_decode_codes(s.at, (int32_t)(s.end - s.at), bounds, 1, codes);
     }

@@ -28,10 +28,6 @@ static int32_t code_at(const mf_parameters *t, const uint8_t *body, int32_t i) {
     return is_bias(t) ? ((const int32_t *)(const void *)codes)[i] : ((const int8_t *)codes)[i];
 }
 
-static bool is_masked(const mf_parameters *t, int32_t i) {
-    return t->mask != NULL && (t->mask[i / 32] >> i % 32 & 1u) == 0;
-}
-
 uint32_t mf_model_layout(const mf_node_model *model) {
     return word_at(model->digest);
 }
@@ -40,7 +36,7 @@ void mf_body_codes(const mf_node_model *model, const uint8_t *body, int32_t *cod
     for (int32_t k = 0; k < model->tensor_count; k++) {
         const mf_parameters *t = &model->tensors[k];
         for (int32_t i = 0; i < t->count; i++) {
-            if (!is_masked(t, i)) {
+            if (!mf_is_masked(t, i)) {
                 *codes++ = code_at(t, body, i);
             }
         }
@@ -94,7 +90,7 @@ uint32_t mf_version_check(const mf_node_model *model, const int32_t *codes, cons
     for (int32_t k = 0; k < model->tensor_count; k++) {
         const mf_parameters *t = &model->tensors[k];
         for (int32_t i = 0; i < t->count; i++) {
-            const int32_t code = is_masked(t, i) ? 0 : *codes++;
+            const int32_t code = mf_is_masked(t, i) ? 0 : *codes++;
             crc = mf_crc32(crc, &code, sizeof code);
         }
     }
@@ -112,7 +108,7 @@ static bool put_codes(const mf_node_model *model, mf_store *store, bool biases,
             continue;
         }
         for (int32_t i = 0; i < t->count; i++) {
-            const int32_t code = is_masked(t, i) ? 0 : *codes++;
+            const int32_t code = mf_is_masked(t, i) ? 0 : *codes++;
             const int8_t narrow = (int8_t)code;
             fits = fits && (biases || narrow == code);
             mf_store_put(store, biases ? (const void *)&code : &narrow, biases ? 4 : 1);

@@ -7,6 +7,7 @@
 #define MICROFED_MODEL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "microfed/train.h"
@@ -36,6 +37,11 @@ typedef struct {
 #define MF_BODY_VERSION 0
 #define MF_BODY_CHECK   4
 #define MF_BODY_SCALES  8
+
+/* Whether parameter i of a tensor is masked: its code is 0 and never travels. */
+static inline bool mf_is_masked(const mf_parameters *t, int32_t i) {
+    return t->mask != NULL && (t->mask[i / 32] >> i % 32 & 1u) == 0;
+}
 
 /* Unmasked parameters. */
 static inline int32_t mf_unmasked(const mf_node_model *model) {
