@@ -6,6 +6,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
+from aggregator.base import runs_of
 from device_sim.device import step
 from device_sim.events import Connected, Received, Topic, Train, Trained
 from device_sim.local_update import local_update
@@ -17,10 +18,12 @@ from firmware.node import samples_file
 from firmware.node_processes import RunningNodes, Who, start_posix
 from mqtt_client.connection import Connection
 from tests.node.conftest import MODEL
+from wire.base import pack_base
 from wire.cbor import decode, encode
 from wire.messages import (
     Announce,
     Hello,
+    Kind,
     Offer,
     Phase,
     Presence,
@@ -30,7 +33,7 @@ from wire.messages import (
     Task,
     Verdict,
 )
-from wire.objects import pack_base
+from wire.objects import manifest_of
 from wire.topics import Topics
 
 DEVICE = "dev-00000"
@@ -120,7 +123,8 @@ class Simulated:
         self.shard, self.cuts = Shard(*data), cuts
         models = Models(Native, 1 << 20)
         file = MODEL.read_bytes()
-        self.model = models.base(pack_base(file), sha256(file).digest())
+        packed = pack_base(file, runs_of(file))
+        self.model = models.base(packed, manifest_of(Kind.BASE, packed), sha256(file).digest())
         self.traits = Traits(
             DEVICE, "x", 1024, 1 << 20, len(self.shard), frozenset({"microfed"}), models
         )
