@@ -18,12 +18,19 @@ SEEDS = (1, 2, 3)
 WINDOW = 5  # evaluations whose mean is an accuracy: one alone is noise
 SHORT = 0.005  # of float32's accuracy: the target
 
+OWN = ("microfed", "peaks")
 PUBLISHED = ("int8", "float16", "topk", "stc", "qsgd", "signsgd", "drive")
 # Budgets: the codec's own (128 times fewer bytes than float32), 400 times, and further.
 OURS = {
     "digits": (0, 50, 20),
     "har": (0, 111, 44, 22),
     "fashion": (0, 36, 18),
+}
+# Budgets of peaks with the server's rates: the noisier the mean, the smaller the step.
+PEAKS = {
+    "digits": (),
+    "har": ((44, 1.0), (22, 1.0)),
+    "fashion": ((33, 0.5), (10, 0.25)),
 }
 
 
@@ -69,6 +76,8 @@ def rounds(ground: Ground, data: str, out: Output) -> Outcome:
     contenders = [Contender("float32"), Contender("float32", momentum=0.5)]
     contenders += [Contender("microfed", budget) for budget in OURS[data]]
     contenders += [Contender("microfed", OURS[data][-1], momentum=0.5)]
+    contenders += [Contender("peaks", budget, rate=rate) for budget, rate in PEAKS[data]]
+    contenders += [Contender("float32", rate=rate) for _, rate in PEAKS[data] if rate != 1.0]
     contenders += [Contender(codec) for codec in PUBLISHED]
     results = []
     for contender in contenders:
@@ -97,7 +106,7 @@ def judged(ground: Ground, results: Sequence[Result]) -> Outcome:
     ours = [
         (result, row)
         for result, row in zip(results, table, strict=True)
-        if result.contender.codec == "microfed"
+        if result.contender.codec in OWN
     ]
     return Outcome(table, [_no_loss(plain, ours), _to_target(ours, table[0]), _down(ours)])
 
