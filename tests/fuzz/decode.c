@@ -1,4 +1,4 @@
-/* Any bytes at all into both decoders: a status, never a fault.
+/* Any bytes at all into the decoders: a status, never a fault.
  *
  * The first three bytes choose the model (runs and their sizes), the rest is the message. What
  * decodes is encoded and decoded again, which must give the same. */
@@ -22,6 +22,19 @@ static void updates(const uint8_t *data, int32_t size, const int32_t *bounds) {
             assert(written > 0 && written <= (int32_t)sizeof again);
             assert(mf_decode_update(again, written, bounds, RUNS, -1.0f, values) == MF_OK);
         }
+    }
+    free(values);
+}
+
+static void peaks(const uint8_t *data, int32_t size, int32_t n) {
+    float *values = calloc((size_t)n * sizeof(float) + 1, 1);
+    if (mf_decode_peaks(data, size, n, values) == MF_OK) {
+        uint8_t again[64];
+        int32_t written = 0;
+        assert(mf_encode_peaks(values, n, data[0], (int32_t)sizeof again, again, &written) ==
+               MF_OK);
+        assert(written > 0 && written <= (int32_t)sizeof again);
+        assert(mf_decode_peaks(again, written, n, values) == MF_OK);
     }
     free(values);
 }
@@ -52,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(message, data + 3, size - 3);
     updates(message, (int32_t)size - 3, bounds);
     codes(message, (int32_t)size - 3, bounds);
+    peaks(message, (int32_t)size - 3, n);
     free(message);
     return 0;
 }
