@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import wire_hostile, wire_plot, wire_sizes
 from benchmarks.bars import Bar, Outcome, Row, measure_chosen
-from benchmarks.wire_rounds import Contender, Curve, Ground, play
+from benchmarks.wire_rounds import OWN, Contender, Curve, Ground, play
 from cli.output import Output
 from wire.codec import CODECS
 
@@ -18,7 +18,6 @@ SEEDS = (1, 2, 3)
 WINDOW = 5  # evaluations whose mean is an accuracy: one alone is noise
 SHORT = 0.005  # of float32's accuracy: the target
 
-OWN = ("microfed", "peaks")
 PUBLISHED = ("int8", "float16", "topk", "stc", "qsgd", "signsgd", "drive")
 # Budgets: the codec's own (128 times fewer bytes than float32), 400 times, and further.
 OURS = {

@@ -30,6 +30,7 @@ from wire.codec import CODECS, Codec
 from wire.difference import Codes, encode_difference
 from wire.messages import Recipe
 
+OWN = ("microfed", "peaks")  # codecs of this project
 ROOT = Path(__file__).parent.parent
 Curve = NDArray[np.float64]
 Recorder = list[tuple[NDArray[np.float32], bytes]]
