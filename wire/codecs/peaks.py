@@ -32,6 +32,7 @@ U32 = NDArray[np.uint32]
 
 HEAD = 2  # bytes: the seed of the signs, the code of the scale
 LEAST_BUDGET = HEAD + 1
+MOST = 64.0  # above the last step, and a float32
 HALF_STEP = 1.0442737824274138  # 2^(1/16): scales are rounded to the nearest code
 
 
@@ -175,7 +176,7 @@ def _scale_code(delta: F32, peaks: F32) -> int:
     energy, mass = (np.cumsum(x) for x in (delta.astype(float) ** 2, np.abs(peaks).astype(float)))
     if mass.size == 0 or mass[-1] == 0:
         return 0
-    return step_code(np.float32(energy[-1] / mass[-1] * HALF_STEP))
+    return step_code(np.float32(min(energy[-1] / mass[-1] * HALF_STEP, MOST)))
 
 
 def _longest(n: int) -> int:

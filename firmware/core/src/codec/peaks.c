@@ -6,6 +6,7 @@
 #include "microfed/codec.h"
 
 enum { HEAD = 2 };                   /* bytes: the seed of the signs, the code of the scale */
+#define MOST      64.0               /* above the last step, and a float */
 #define HALF_STEP 1.0442737824274138 /* 2^(1/16): scales are rounded to the nearest code */
 
 /* `count` cells of 2^place rotated values each, from the first value on. */
@@ -162,7 +163,8 @@ mf_status mf_encode_peaks(float *delta, int32_t n, uint32_t seed, int32_t budget
     data[0] = (uint8_t)seed;
     /* unbiased: the scale of DRIVE (arXiv:2105.08339) */
     if (mass > 0.0) {
-        data[1] = (uint8_t)mf_step_for(mf_bits_of((float)(energy / mass * HALF_STEP)));
+        const double scale = energy / mass * HALF_STEP;
+        data[1] = (uint8_t)mf_step_for(mf_bits_of((float)(scale < MOST ? scale : MOST)));
     }
     return MF_OK;
 }
