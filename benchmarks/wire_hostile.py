@@ -11,6 +11,7 @@ from benchmarks.wire_rounds import Ground
 from wire.codecs import symbols
 from wire.codecs.microfed import Microfed, read_differences
 from wire.codecs.numbers import read_numbers
+from wire.codecs.peaks import Peaks
 from wire.errors import CodecError
 
 MESSAGES = 20_000
@@ -34,6 +35,7 @@ def measure(ground: Ground) -> Outcome:
         message = bytes(data)
         for decode in (
             lambda: codec.decode(message, n, bounds),  # noqa: B023 - called at once
+            lambda: Peaks().decode(message, n, bounds),  # noqa: B023
             lambda: read_differences(message, n),  # noqa: B023
             lambda: read_numbers(message, bounds, wide),  # noqa: B023
             lambda: symbols.decode(message, bounds) if number < IN_PYTHON else None,  # noqa: B023

@@ -32,6 +32,7 @@ from tflite_models.scope import ALL, scope_of
 from wire.codec import CODECS, Codec
 from wire.messages import MAX_BLOCK, PROTOCOL, Hello, Kind, Manifest, Recipe
 
+OWN = ("microfed", "peaks")  # codecs of this project
 ROOT = Path(__file__).parent.parent
 Curve = NDArray[np.float64]
 Recorder = list[tuple[NDArray[np.float32], bytes]]
@@ -44,13 +45,15 @@ class Contender:
     codec: str
     budget: int = 0  # bytes of an update; 0: the codec's choice
     momentum: float = 0.0  # of the server; 0: FedAvg
+    rate: float = 1.0  # of the server
 
     @property
     def label(self) -> str:
         """What tables call it."""
         budget = f" {self.budget} B" if self.budget else ""
         momentum = f" β={self.momentum:g}" if self.momentum else ""
-        return f"{self.codec}{budget}{momentum}"
+        rate = f" η={self.rate:g}" if self.rate != 1.0 else ""
+        return f"{self.codec}{budget}{momentum}{rate}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +114,12 @@ class Ground:
         )
 
     def rule(self, contender: Contender) -> Rule:
-        """FedAvg, with momentum where the contender has it."""
-        name = "fedavgm" if contender.momentum else "fedavg"
-        update = {"rule": name, "server_momentum": contender.momentum}
+        """FedAvg, with momentum and the rate that the contender has."""
+        update = {
+            "rule": "fedavgm" if contender.momentum else "fedavg",
+            "server_momentum": contender.momentum,
+            "server_learning_rate": contender.rate,
+        }
         return rule_of(self.experiment.federated.model_copy(update=update))
 
 

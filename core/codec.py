@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import byref, c_char_p, c_float, c_int32, c_size_t
+from ctypes import byref, c_char_p, c_float, c_int32, c_size_t, c_uint32
 from functools import cache
 
 import numpy as np
@@ -40,6 +40,8 @@ def _functions() -> ctypes.CDLL:
         *(address, size),
     )
     core.mf_decode_numbers.argtypes = (c_char_p, c_int32, address, c_char_p, c_int32, address)
+    core.mf_encode_peaks.argtypes = (address, c_int32, c_uint32, c_int32, address, size)
+    core.mf_decode_peaks.argtypes = (c_char_p, c_int32, c_int32, address)
     return core
 
 
@@ -69,6 +71,26 @@ def decode_update(data: bytes, bounds: tuple[int, ...]) -> F32:
     status = _functions().mf_decode_update(data, len(data), at, runs, 1.0, values.ctypes.data)
     if status != OK:
         raise CodedError("mf_decode_update", status)
+    return values
+
+
+def encode_peaks(delta: F32, budget: int, seed: int) -> bytes:
+    """mf_encode_peaks: at most `budget` bytes.  Raises CodedError."""
+    turned = np.array(delta, np.float32)  # a copy: it is worked on in place
+    data = np.empty(budget, np.uint8)
+    size = c_int32()
+    status = _functions().mf_encode_peaks(
+        turned.ctypes.data, turned.size, seed, budget, data.ctypes.data, byref(size)
+    )
+    return _written("mf_encode_peaks", status, data, size)
+
+
+def decode_peaks(data: bytes, n: int) -> F32:
+    """mf_decode_peaks: the values (n,).  Raises CodedError."""
+    values = np.empty(n, np.float32)
+    status = _functions().mf_decode_peaks(data, len(data), n, values.ctypes.data)
+    if status != OK:
+        raise CodedError("mf_decode_peaks", status)
     return values
 
 

@@ -26,6 +26,19 @@ static void updates(const uint8_t *data, int32_t size, const int32_t *bounds) {
     free(values);
 }
 
+static void peaks(const uint8_t *data, int32_t size, int32_t n) {
+    float *values = calloc((size_t)n * sizeof(float) + 1, 1);
+    if (mf_decode_peaks(data, size, n, values) == MF_OK) {
+        uint8_t again[64];
+        int32_t written = 0;
+        assert(mf_encode_peaks(values, n, data[0], (int32_t)sizeof again, again, &written) ==
+               MF_OK);
+        assert(written > 0 && written <= (int32_t)sizeof again);
+        assert(mf_decode_peaks(again, written, n, values) == MF_OK);
+    }
+    free(values);
+}
+
 static void codes(const uint8_t *data, int32_t size, const int32_t *bounds) {
     const size_t bytes = (size_t)bounds[RUNS] * sizeof(int32_t);
     int32_t *found = calloc(bytes + 1, 1), *back = calloc(bytes + 1, 1);
@@ -70,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     updates(message, (int32_t)size - 3, bounds);
     codes(message, (int32_t)size - 3, bounds);
     numbers(message, (int32_t)size - 3, bounds);
+    peaks(message, (int32_t)size - 3, n);
     free(message);
     return 0;
 }

@@ -231,12 +231,13 @@ def _shortened(block):
     return replace(block, data=data, crc=zlib.crc32(data))
 
 
-# Not those that throw dice, whose sums are NumPy's own.
+# Not qsgd and drive, whose dice and sums are NumPy's own.
 VECTORED = [
     (CODECS[name], budget)
     for name, budget in (
         *(("int8", 0), ("float32", 0), ("microfed", 8), ("microfed", 100)),
         *(("float16", 0), ("topk", 0), ("stc", 0), ("signsgd", 0)),
+        *(("peaks", 4), ("peaks", 20)),
     )
 ]
 
@@ -288,6 +289,11 @@ def updates():
         "a message of ones": "ff ff ff ff",
         "bytes after the last value": "00 00 00 00 00 00 00 00 00 00",
     }
+    refused += [
+        {"why": f"{size} bytes of peaks of eight values", "codec": "peaks"}
+        | {"bounds": [0, 8], "hex": bytes(size).hex()}
+        for size in (2, 4)
+    ]
     refused += [
         {"why": why, "codec": "microfed", "bounds": [0, 1], "hex": bytes.fromhex(text).hex()}
         for why, text in ours.items()
