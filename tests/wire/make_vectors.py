@@ -27,8 +27,8 @@ from wire.difference import (
     WHOLE,
     Codes,
     Frame,
-    _changed_scales,
     carried,
+    changed_scales,
     check_of,
 )
 from wire.difference import coded as coded_difference
@@ -340,7 +340,7 @@ def _version(version):
 
 
 def _difference(how, old, new, frame):
-    scales = _changed_scales(old.scales, new.scales)
+    scales = changed_scales(old.scales, new.scales)
     origins = {
         "packed": (None, old.codes),
         "coded": (CODED, old.codes),
