@@ -42,9 +42,10 @@ def encode_difference(old: Codes, new: Codes, mask: NDArray[np.bool_]) -> bytes:
     longer and are written and read in a fifth of the time.  Codes outside `mask` must be the
     same in both.
     """
-    assert np.array_equal(old.codes[~mask], new.codes[~mask]), "a masked code has changed"
+    moved = new.codes.astype(np.int64) - old.codes
+    assert not moved[~mask].any(), "a masked code has changed"
     scales = _changed_scales(old.scales, new.scales)
-    difference = new.codes[mask].astype(np.int64) - old.codes[mask]
+    difference = moved[mask]
     dense = np.count_nonzero(difference) > DENSE * difference.size
     far = np.abs(difference).max(initial=0) > MOST
     return packed(scales, difference) if dense or far else coded(scales, difference)
@@ -82,6 +83,8 @@ def apply_difference(data: bytes, old: Codes, mask: NDArray[np.bool_]) -> Codes:
 
 def _changed_scales(old: NDArray[np.float32], new: NDArray[np.float32]) -> bytes:
     changed = np.flatnonzero(old.view(np.uint32) != new.view(np.uint32))
+    if not changed.size:
+        return b"\0"
     gaps = np.diff(changed, prepend=-1) - 1
     head = [leb128(np.array([changed.size]))]
     for gap, scale in zip(gaps, new[changed].astype("<f4"), strict=True):
