@@ -210,7 +210,8 @@ class Coordinator:
             return  # its Hello will bring it here again
         objects = self._versions.objects_for(peer.hello, self._state.terms.version)
         room = min(peer.hello.buffer, self._block) - TASK_ROOM
-        inside = 0 < sum(manifest.size for manifest in objects) <= room
+        short = 0 < sum(manifest.size for manifest in objects) <= room
+        inside = short and not self._post.crowded()  # else it asks for them, and again
         seconds = max(math.ceil(self._state.closes_at - now), 1)
         terms = self._state.terms.number, seconds
         if terms != self._tasks[0]:

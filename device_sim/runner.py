@@ -157,6 +157,7 @@ class Runner:
             self._settle()
 
     def _catch_up(self) -> None:
+        """Count the announcements that came since the last, and read the newest."""
         notices = self._notices
         if self._down is not None:
             self._heard, self._heard_bytes = notices.messages, notices.bytes
@@ -205,6 +206,7 @@ class Runner:
         self._settle()
 
     def _happen(self, event: Event, now: float) -> None:
+        """Take a step, and do what comes of it."""
         if self._battery.low and not self._state.battery_low:
             self._state, _ = step(self._state, BatteryLow(), now)
         before = self._state

@@ -65,18 +65,22 @@ def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
 
     Codes outside the mask must be the same in both.
     """
-    mask = frame.mask
-    assert np.array_equal(old.codes[~mask], new.codes[~mask]), "a masked code has changed"
-    scales, codes = changed_scales(old.scales, new.scales), new.codes[mask].astype(np.int64)
-    origin, moves = carried(old, new.scales, frame), codes - old.codes[mask]
+    mask, moved = frame.mask, new.codes.astype(np.int64) - old.codes
+    assert not moved[~mask].any(), "a masked code has changed"
+    scales, codes, moves = changed_scales(old.scales, new.scales), new.codes[mask], moved[mask]
+    origin = carried(old, new.scales, frame)
     dense = np.count_nonzero(moves) > DENSE * moves.size
     ways = [packed(scales, moves) if dense else _way(CODED, scales, moves)]
     if origin is not old.codes:
-        ways.append(_way(CARRIED, scales, codes - origin[mask]))
+        ways.append(_way(CARRIED, scales, codes.astype(np.int64) - origin[mask]))
     shortest = min(filter(None, ways), key=len, default=b"")
     # Each code that is not 0 takes a bit for its sign alone.
     if not shortest or len(shortest) > np.count_nonzero(codes) // 8:
-        shortest = min(filter(None, (shortest, _way(WHOLE, scales, codes))), key=len, default=b"")
+        shortest = min(
+            filter(None, (shortest, _way(WHOLE, scales, codes.astype(np.int64)))),
+            key=len,
+            default=b"",
+        )
     return shortest or packed(scales, moves)
 
 
@@ -123,6 +127,8 @@ def apply_difference(data: bytes, old: Codes, frame: Frame) -> Codes:
 def changed_scales(old: NDArray[np.float32], new: NDArray[np.float32]) -> bytes:
     """What a difference begins with: how many scales change, which, and to what."""
     changed = np.flatnonzero(old.view(np.uint32) != new.view(np.uint32))
+    if not changed.size:
+        return b"\0"
     gaps = np.diff(changed, prepend=-1) - 1
     head = [leb128(np.array([changed.size]))]
     for gap, scale in zip(gaps, new[changed].astype("<f4"), strict=True):

@@ -123,6 +123,16 @@ def test_objects_ride_along_where_a_block_would_hold_them(rig, device, block, in
             assert len(encode(task)) <= world.devices[name].buffer + 37
 
 
+def test_nothing_rides_along_while_the_broker_is_behind(rig, device):
+    world = rig(wanted=1, rounds=1, block=8192)
+    world.post.crowded = lambda: True
+    world.add(device("a", buffer=8192))
+    world.post.flush()
+    [task] = tasks(world, "a")
+    assert task.objects
+    assert task.data == b""
+
+
 def test_a_device_that_holds_the_version_has_nothing_to_pull(asked):
     assert [len(task.objects) for task in tasks(asked, "a")] == [1]
     asked.say("a", Hello(1, 1, 256, 10, "", asked.versions.digest, 0))
