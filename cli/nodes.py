@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from cli.config import Experiment
 from cli.shares import Shares
 from core.train import Loss, Recipe
-from device_sim.lower import lower
+from device_sim.lower import lower, step_bytes
 from device_sim.twin.program import compile_graph
 from firmware.node import NodeModel, NodeSizes, node_model, node_sizes, samples_file
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of
-
-ALL = 3  # weights and biases
+from tflite_models.scope import bits_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ def node_kit(file: bytes, experiment: Experiment, samples: int) -> NodeKit:
     graph = read_graph(file)
     layout = layout_of(graph)
     trainable = lower(graph, layout, compile_graph(graph, layout), Loss.CROSS_ENTROPY)
-    trains = bytes([ALL]) * len(trainable.steps)
+    trains = step_bytes(trainable, layout, bits_of(layout, experiment.federated.train))
     model = node_model(file, trainable, trains)
     settings, wire = experiment.federated, experiment.wire
     recipe = Recipe(

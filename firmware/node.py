@@ -24,7 +24,7 @@ HEAD = 8  # bytes of a body before its scales: MF_BODY_SCALES
 PAGE = 64  # MF_FLASH_PAGE
 SHARE, LEAST = 32, 32  # of an update's budget: firmware/node/src/update.c
 MOST_SAID = 6  # MF_MOST_SAID
-HEAD_OF_MEMORY = 4 + MOST_SAID * 84  # mf_memory_head
+HEAD_OF_MEMORY = 44 + MOST_SAID * 120  # mf_memory_head
 INFLATE = 5504  # mf_inflate, and rounding
 
 
@@ -55,8 +55,8 @@ class NodeModel:
 def node_model(file: bytes, trainable: Model, trains: bytes) -> NodeModel:
     """The tables of an int8 .tflite.
 
-    trainable: the same file as the core trains it; trains: a byte for each of its steps,
-    1 its weights, 2 its bias, 3 both.  Raises ModelError.
+    trainable: the same file as the core trains it; trains: the most that a task may ask for, a
+    byte for each of its steps, 1 its weights, 2 its bias, 3 both.  Raises ModelError.
     """
     graph = read_graph(file)
     layout = layout_of(graph)
@@ -82,12 +82,12 @@ def node_model(file: bytes, trainable: Model, trains: bytes) -> NodeModel:
         f"static {array('bounds', np.array(bounds, np.int32))}"
         f"static {array('base', words, comment='a body: version 0')}\n"
         f"{network_c('network', trainable)}"
-        f"static const uint8_t trains[] = {_row(trains)};\n\nconst mf_node_model model = {{\n"
+        "\nconst mf_node_model model = {\n"
         f"    .digest = {_row(sha256(file).digest())},\n"
         "    .tensors = parameters,\n    .bounds = bounds,\n"
         f"    .tensor_count = {len(layout.slots)},\n    .scale_count = {layout.scales},\n"
         f"    .body_size = {len(body)},\n    .base = (const uint8_t *)base,\n"
-        "    .train = &network,\n    .trains = trains,\n};\n"
+        "    .train = &network,\n};\n"
     )
     inference = inference_text(graph, layout, places)
     plan = StoredPlan(trainable, trains, codes_of(trainable, layout, weights))
@@ -165,7 +165,9 @@ def node_sizes(
     """
     update = max(budget or max(LEAST, -(-model.unmasked // SHARE)), 4)
     training = max(model.plan.memory(recipe, samples), update)
-    counts = (len(model.trainable.tensors), len(model.trainable.steps), model.plan.parameters)
+    network = model.trainable
+    runs = len(model.bounds) - 1
+    counts = (len(network.tensors), len(network.steps), runs, model.plan.parameters)
     largest = model.unmasked + 5 * model.scales + 64
     pulling = largest + largest // 8 + 4 * (model.unmasked + model.scales) + INFLATE
     work = f"MF_NODE_WORK({', '.join(map(str, counts))}, {training})"

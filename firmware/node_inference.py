@@ -9,6 +9,7 @@ import numpy as np
 from core.int8_calls import Activation, Call, Derived, Operand, Program, Real
 from core.int8_lower import lower
 from firmware.compiler.text import array, value
+from tflite_models.errors import ModelError
 from tflite_models.graph import Graph, Tensor
 from tflite_models.parameters import Layout
 
@@ -71,6 +72,8 @@ class _Writer:
     def call(self, number: int, call: Call) -> str:
         """One call, its parameters among the constants."""
         kind = f"mf_int8_{call.kernel}"
+        if call.kernel not in _STRUCTS:
+            raise ModelError(f"operator {call.operator}", f"a node does not run {call.kernel}")
         struct = _STRUCTS[call.kernel]
         self.constants.append(
             f"static const {struct} call_{number} = {value(call.parameters)};\n\n"

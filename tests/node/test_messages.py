@@ -12,7 +12,7 @@ from wire.errors import WireError
 from wire.messages import Offer
 
 VECTORS = Path(__file__).parents[2] / "docs/vectors"
-STRUCT = 512  # bytes: more than an mf_message has
+STRUCT = 1024  # bytes: more than an mf_message has
 
 
 def again(node, payload: bytes) -> bytes | None:

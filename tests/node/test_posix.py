@@ -88,6 +88,19 @@ def test_a_node_that_loses_power_goes_on_as_if_it_had_not(
     assert real.model == simulated.model
 
 
+@pytest.mark.parametrize("train", ["head", "biases"])
+def test_a_part_of_the_model_trains_as_the_simulated_devices_train_it(
+    broker, program, tmp_path, train
+):
+    told, same = (experiment(name, train=train) for name in (train, f"{train}-simulated"))
+    with RunningNodes() as nodes:
+        real = run_of(Fleet(told, broker, program, tmp_path, nodes), tmp_path / "run")
+    other = with_devices(same, shares_of(same), MODEL, broker, tmp_path / "simulated")
+    assert len(real.offers) == 8
+    assert differing(real, other) == []
+    assert real.model == other.model
+
+
 def test_a_long_update_is_pulled_block_by_block(broker, program, tmp_path):
     """The node's blocks have 256 bytes, this update 700."""
     wire = {"budget_bytes": LONGEST}

@@ -8,13 +8,9 @@
 #include "store.h"
 #include "version.h"
 
-static uint32_t kept_bytes(const mf_node_model *model) {
-    return 2 * (uint32_t)mf_unmasked(model);
-}
-
 uint32_t mf_memory_bytes(const mf_node_model *model, uint32_t update_most) {
-    const uint32_t record =
-        (uint32_t)sizeof(mf_memory_head) + kept_bytes(model) + MF_MOST_SAID * update_most;
+    const uint32_t record = (uint32_t)sizeof(mf_memory_head) + 2 * (uint32_t)mf_unmasked(model) +
+                            MF_MOST_SAID * update_most;
     return (record / MF_FLASH_PAGE + 2) * MF_FLASH_PAGE;
 }
 
@@ -41,40 +37,48 @@ const uint8_t *mf_memory_data(const mf_memory *memory, const mf_said *said) {
     return memory->record + said->offset;
 }
 
-static float kept_at(const mf_memory *memory, int32_t i) {
+static float kept_at(const mf_memory *memory, uint32_t i) {
     const uint8_t *at = memory->record + sizeof(mf_memory_head) + 2 * i;
     return mf_from_half((uint16_t)(at[0] | at[1] << 8));
 }
 
-void mf_memory_owed(const mf_memory *memory, const mf_node_model *model, float *values) {
-    for (int32_t i = 0; memory->record != NULL && i < mf_unmasked(model); i++) {
+void mf_memory_owed(const mf_memory *memory, float *values) {
+    for (uint32_t i = 0; memory->record != NULL && i < memory->head.values; i++) {
         values[i] += kept_at(memory, i);
     }
 }
 
+/* Nothing is kept, of values of this scope. */
+static void forget(mf_memory *memory, const mf_scope *scope) {
+    memset(memory, 0, sizeof *memory);
+    memory->head.trains = scope->bits;
+    memory->head.values = (uint32_t)scope->values;
+}
+
 bool mf_memory_fold(mf_memory *memory, const mf_node_model *model, const mf_flash *flash,
-                    float *room) {
-    const int32_t count = mf_unmasked(model);
-    const mf_memory before = *memory;
-    bool folded = false;
-    for (uint32_t k = memory->head.count; k-- > 0;) {
-        if (memory->head.said[k].state == MF_REFUSED) {
-            mf_memory_drop(memory, &memory->head.said[k]);
-            folded = true;
-        }
-    }
-    if (!folded) {
+                    const mf_scope *scope, float *room) {
+    const mf_memory_head before = memory->head;
+    if (memory->record == NULL || memcmp(&before.trains, &scope->bits, sizeof scope->bits) != 0) {
+        forget(memory, scope);
         return true;
     }
-    for (int32_t i = 0; i < count; i++) {
+    for (uint32_t k = before.count; k-- > 0;) {
+        if (before.said[k].state == MF_REFUSED) {
+            mf_memory_drop(memory, &memory->head.said[k]);
+        }
+    }
+    if (memory->head.count == before.count) {
+        return true;
+    }
+    for (uint32_t i = 0; i < before.values; i++) {
         room[i] = kept_at(memory, i);
     }
-    for (uint32_t k = 0; k < before.head.count; k++) {
-        const mf_said *said = &before.head.said[k];
+    for (uint32_t k = 0; k < before.count; k++) {
+        const mf_said *said = &before.said[k];
         if (said->state == MF_REFUSED &&
-            mf_decode_update(mf_memory_data(memory, said), (int32_t)said->size, model->bounds,
-                             model->tensor_count, 1.0f, room) == MF_OK) {
-            for (int32_t i = 0; i < count; i++) {
+            mf_decode_update(mf_memory_data(memory, said), (int32_t)said->size, scope->bounds,
+                             scope->runs, 1.0f, room) == MF_OK) {
+            for (uint32_t i = 0; i < before.values; i++) {
                 room[i] = mf_from_half(mf_half(room[i]));
             }
         }
@@ -88,8 +92,8 @@ void mf_memory_drop(mf_memory *memory, mf_said *said) {
     memory->head.count--;
 }
 
-static void put_kept(mf_store *store, const mf_memory *memory, int32_t count, const float *left) {
-    for (int32_t i = 0; i < count; i++) {
+static void put_kept(mf_store *store, const mf_memory *memory, const float *left) {
+    for (uint32_t i = 0; i < memory->head.values; i++) {
         uint16_t half = 0;
         if (left != NULL) {
             half = mf_half(left[i]);
@@ -104,7 +108,7 @@ static void put_kept(mf_store *store, const mf_memory *memory, int32_t count, co
 bool mf_memory_save(mf_memory *memory, const mf_node_model *model, const mf_flash *flash,
                     const float *left, const uint8_t *data) {
     mf_memory_head head = memory->head;
-    uint32_t offset = (uint32_t)sizeof head + kept_bytes(model);
+    uint32_t offset = (uint32_t)sizeof head + 2 * head.values;
     for (uint32_t i = 0; i < MF_MOST_SAID; i++) {
         mf_said *said = &head.said[i];
         if (i >= head.count) {
@@ -119,7 +123,7 @@ bool mf_memory_save(mf_memory *memory, const mf_node_model *model, const mf_flas
     mf_store store;
     mf_store_begin(&store, flash, MF_MEMORY_A, mf_model_layout(model));
     mf_store_put(&store, &head, sizeof head);
-    put_kept(&store, memory, mf_unmasked(model), left);
+    put_kept(&store, memory, left);
     for (uint32_t i = 0; i < head.count; i++) {
         const bool fresh = data != NULL && i + 1 == head.count;
         const mf_said *said = &memory->head.said[i];

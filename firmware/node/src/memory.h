@@ -11,6 +11,7 @@
 #include "messages.h"
 #include "microfed/model.h"
 #include "microfed/port.h"
+#include "scope.h"
 
 #define MF_MOST_ASKED 4 /* offers of earlier rounds that are repeated */
 #define MF_MOST_SAID  6 /* those, that of the round, and one whose time has passed */
@@ -27,6 +28,7 @@ typedef struct {
     uint32_t state, round;
     uint8_t nonce[MF_ID_BYTES];
     uint32_t work; /* tells what task it was made for */
+    mf_blob trains;
     uint32_t version, check, samples;
     float loss_before, loss_after;
     uint32_t size, offset; /* of its bytes in the record */
@@ -34,9 +36,11 @@ typedef struct {
     uint32_t due; /* whether its offer is to be sent now */
 } mf_said;
 
-/* What begins a record.  Behind it are the halves of what was left out, one for each unmasked
- * parameter, and the bytes of the updates. */
+/* What begins a record.  Behind it are the halves of what was left out, one for each value of
+ * an update, and the bytes of the updates. */
 typedef struct {
+    mf_blob trains; /* whose values; of another choice nothing is kept */
+    uint32_t values;
     uint32_t count;
     mf_said said[MF_MOST_SAID];
 } mf_memory_head;
@@ -53,13 +57,14 @@ mf_said *mf_memory_find(mf_memory *memory, uint32_t round, const uint8_t *nonce)
 
 const uint8_t *mf_memory_data(const mf_memory *memory, const mf_said *said);
 
-/* Make up for refused updates: what they said is kept.  room: a float for each unmasked
- * parameter.  False: flash could not be written. */
+/* Make ready for an update of a scope: forget what is of another, and make up for refused
+ * updates, whose values are kept again.  room: a float for each value.  False: flash could not
+ * be written. */
 bool mf_memory_fold(mf_memory *memory, const mf_node_model *model, const mf_flash *flash,
-                    float *room);
+                    const mf_scope *scope, float *room);
 
-/* Add to `values` (unmasked) what was left out. */
-void mf_memory_owed(const mf_memory *memory, const mf_node_model *model, float *values);
+/* Add to the values of an update what was left out. */
+void mf_memory_owed(const mf_memory *memory, float *values);
 
 /* Forget an update.  mf_memory_save makes it last. */
 void mf_memory_drop(mf_memory *memory, mf_said *said);

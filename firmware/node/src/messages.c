@@ -10,6 +10,7 @@ typedef enum {
     UINT,  /* uint32_t */
     REAL,  /* float, finite */
     TEXT,  /* mf_text */
+    BLOB,  /* mf_blob */
     FIXED, /* uint8_t[most] */
     BYTES, /* mf_bytes */
     PART,  /* the struct of another table; absent if its first field is 0 */
@@ -39,6 +40,8 @@ struct part {
 #define REAL_OR_0(key, type, name)       {key, REAL, false, offsetof(type, name), 0, 0, NULL}
 #define TEXT_OF(key, type, name, required)                                                         \
     {key, TEXT, required, offsetof(type, name), 0, MF_TEXT_BYTES, NULL}
+#define BLOB_OR_NONE(key, type, name)                                                              \
+    {key, BLOB, false, offsetof(type, name), 0, MF_TEXT_BYTES, NULL}
 #define FIXED_OF(key, type, name, size) {key, FIXED, true, offsetof(type, name), size, size, NULL}
 #define BYTES_OF(key, type, name, required, least, most)                                           \
     {key, BYTES, required, offsetof(type, name), least, most, NULL}
@@ -62,7 +65,7 @@ static const field recipe_fields[] = {
     REAL_OF(3, mf_task_recipe, learning_rate),      REAL_OR_0(4, mf_task_recipe, momentum),
     REAL_OR_0(5, mf_task_recipe, weight_decay),     REAL_OR_0(6, mf_task_recipe, proximal),
     REAL_OR_0(7, mf_task_recipe, clip_norm),        REAL_OR_0(8, mf_task_recipe, rotation),
-    UINT_OR_0(9, mf_task_recipe, fake_quantize, 1),
+    UINT_OR_0(9, mf_task_recipe, fake_quantize, 1), BLOB_OR_NONE(10, mf_task_recipe, trains),
 };
 static const part recipe_part = TABLE(recipe_fields, mf_task_recipe);
 
@@ -128,6 +131,7 @@ static const field offer_fields[] = {
     PART_OF(8, mf_offer, manifest, false, &manifest_part),
     BYTES_OF(9, mf_offer, data, false, 0, MOST_BLOCK),
     UINT_OR_0(10, mf_offer, check, ANY),
+    BLOB_OR_NONE(11, mf_offer, trains),
 };
 
 static const field verdict_fields[] = {
@@ -182,9 +186,9 @@ static bool read_parts(const field *f, const uint8_t *at, uint64_t count, unsign
 
 static bool read_field(const field *f, const uint8_t *at, unsigned char *to) {
     static const uint8_t majors[] = {
-        [UINT] = MF_CBOR_UINT,   [REAL] = MF_CBOR_SIMPLE, [TEXT] = MF_CBOR_TEXT,
-        [FIXED] = MF_CBOR_BYTES, [BYTES] = MF_CBOR_BYTES, [PART] = MF_CBOR_MAP,
-        [PARTS] = MF_CBOR_ARRAY,
+        [UINT] = MF_CBOR_UINT,  [REAL] = MF_CBOR_SIMPLE, [TEXT] = MF_CBOR_TEXT,
+        [BLOB] = MF_CBOR_BYTES, [FIXED] = MF_CBOR_BYTES, [BYTES] = MF_CBOR_BYTES,
+        [PART] = MF_CBOR_MAP,   [PARTS] = MF_CBOR_ARRAY,
     };
     mf_cbor_head head;
     const uint8_t *body = mf_cbor_head_at(at, &head);
@@ -207,6 +211,7 @@ static bool read_field(const field *f, const uint8_t *at, unsigned char *to) {
     case UINT:
         memcpy(to, &value, sizeof value);
         return true;
+    case BLOB: /* the same struct but for the type of its bytes */
     case TEXT:
         ((mf_text *)(void *)to)->size = value;
         memcpy(((mf_text *)(void *)to)->at, body, value);
@@ -295,9 +300,10 @@ static void write_field(mf_cbor_writer *writer, const field *f, const unsigned c
     case REAL:
         mf_cbor_put_real(writer, real_at(from));
         break;
+    case BLOB:
     case TEXT: {
         const mf_text *text = (const void *)from;
-        mf_cbor_put_head(writer, MF_CBOR_TEXT, text->size);
+        mf_cbor_put_head(writer, f->kind == TEXT ? MF_CBOR_TEXT : MF_CBOR_BYTES, text->size);
         mf_cbor_put_bytes(writer, text->at, text->size);
         break;
     }

@@ -35,6 +35,11 @@ typedef struct {
 } mf_text;
 
 typedef struct {
+    uint32_t size;
+    uint8_t at[MF_TEXT_BYTES];
+} mf_blob;
+
+typedef struct {
     uint32_t session, status;
 } mf_presence;
 
@@ -62,6 +67,7 @@ typedef struct {
     uint32_t epochs, batch;
     float learning_rate, momentum, weight_decay, proximal, clip_norm, rotation;
     uint32_t fake_quantize;
+    mf_blob trains; /* a bit for each tensor; empty: all */
 } mf_task_recipe;
 
 typedef struct {
@@ -97,6 +103,7 @@ typedef struct {
     mf_manifest manifest; /* only where there is no data */
     mf_bytes data;
     uint32_t check;
+    mf_blob trains;
 } mf_offer;
 
 typedef struct {

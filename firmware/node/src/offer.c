@@ -65,6 +65,7 @@ static bool keep(mf_node *node, const mf_made *made) {
     said->round = job->task.round;
     memcpy(said->nonce, job->nonce, MF_ID_BYTES);
     said->work = job->work;
+    said->trains = job->task.recipe.trains;
     said->version = job->task.version;
     said->check = job->task.check;
     said->samples = (uint32_t)node->settings->samples.count;
@@ -85,13 +86,17 @@ void mf_node_train(mf_node *node) {
         return;
     }
     const mf_node_settings *s = node->settings;
-    const mf_assignment assignment = {s->model,  node->body,    &s->samples, &job->task,
-                                      s->device, &node->memory, s->work,     s->work_size};
+    const mf_assignment assignment = {.model = s->model,
+                                      .body = node->body,
+                                      .samples = &s->samples,
+                                      .task = &job->task,
+                                      .device = s->device,
+                                      .memory = &node->memory,
+                                      .flash = s->flash,
+                                      .work = s->work,
+                                      .work_size = s->work_size};
     mf_made made;
-    mf_status status = MF_BAD_DATA;
-    if (mf_memory_fold(&node->memory, s->model, s->flash, s->work)) {
-        status = mf_make_update(&assignment, &made);
-    }
+    const mf_status status = mf_make_update(&assignment, &made);
     if (status != MF_OK) {
         mf_decline_job(node, status == MF_NO_MEMORY ? MF_CANNOT : MF_FAILED);
         return;

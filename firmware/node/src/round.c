@@ -80,6 +80,7 @@ static uint32_t newest_round(const mf_node *node) {
 static mf_refusal objection(const mf_node *node, const mf_task *task) {
     static const char codec[] = "microfed";
     const mf_node_settings *s = node->settings;
+    const int32_t values = mf_scope_values(s->model, &task->recipe.trains);
     if (node->battery_low) {
         return MF_BATTERY;
     }
@@ -88,8 +89,8 @@ static mf_refusal objection(const mf_node *node, const mf_task *task) {
     }
     if (task->codec.size != sizeof codec - 1 ||
         memcmp(task->codec.at, codec, sizeof codec - 1) != 0 ||
-        memcmp(task->base, s->model->digest, MF_DIGEST_BYTES) != 0 ||
-        mf_update_budget(s->model, task) > s->update_most) {
+        memcmp(task->base, s->model->digest, MF_DIGEST_BYTES) != 0 || values == 0 ||
+        mf_update_budget(task, values) > s->update_most) {
         return MF_CANNOT;
     }
     for (uint32_t i = 0; i < task->object_count; i++) {

@@ -104,6 +104,7 @@ static bool say_offer(mf_node *node, const mf_said *said) {
     memcpy(o->nonce, said->nonce, MF_ID_BYTES);
     o->version = said->version;
     o->check = said->check;
+    o->trains = said->trains;
     o->codec = text_of("microfed");
     o->samples = said->samples;
     o->loss_before = said->loss_before;

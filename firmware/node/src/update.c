@@ -5,12 +5,14 @@
 #include "blake2b.h"
 #include "microfed/codec.h"
 #include "microfed/node.h"
+#include "scope.h"
 #include "version.h"
 
 enum { SHARE = 32, LEAST = 32 }; /* without a budget: bytes for each so many values, at least */
 
 /* Where everything lies while a task is worked on: MF_NODE_WORK. */
 typedef struct {
+    mf_scope scope;
     void *plan;
     mf_stored *stored;
     float *weights;
@@ -35,22 +37,26 @@ static mf_recipe recipe_of(const mf_task_recipe *r) {
 /* Plan the training of the held version, as it lies in flash. */
 static mf_status lay_out(const mf_assignment *a, layout *l) {
     const mf_train_model *train = a->model->train;
-    const size_t plan = MF_LINES(mf_plan_bytes(train));
-    const size_t stored = MF_LINES((size_t)train->step_count * sizeof(mf_stored));
+    const size_t steps = (size_t)train->step_count;
+    const size_t bounds = MF_LINES(((size_t)a->model->tensor_count + 1) * sizeof(int32_t));
+    const size_t trains = MF_LINES(steps), plan = MF_LINES(mf_plan_bytes(train));
+    const size_t stored = MF_LINES(steps * sizeof(mf_stored));
+    size_t own = bounds + trains + plan + stored;
     uint8_t *at = a->work;
-    if (plan + stored > a->work_size) {
+    if (own > a->work_size) {
         return MF_NO_MEMORY;
     }
-    l->plan = at;
-    l->stored = (mf_stored *)(void *)(at + plan);
-    l->weights = (float *)(void *)(at + plan + stored);
+    mf_scope_begin(&l->scope, a->model, &a->task->recipe.trains, (int32_t *)a->work, at + bounds);
+    l->plan = at + bounds + trains;
+    l->stored = (mf_stored *)(void *)(at + bounds + trains + plan);
+    l->weights = (float *)(void *)(at + own);
     mf_body_stored(a->model, a->body, l->stored);
-    const mf_status status = mf_plan_stored(train, a->model->trains, l->stored, 1, l->plan, plan);
+    const mf_status status = mf_plan_stored(train, l->scope.trains, l->stored, 1, l->plan, plan);
     if (status != MF_OK) {
         return status;
     }
-    const size_t own = plan + stored + MF_LINES(mf_stored_count(l->plan) * sizeof(float));
-    if (own + mf_update_budget(a->model, a->task) > a->work_size) {
+    own += MF_LINES(mf_stored_count(l->plan) * sizeof(float));
+    if (own + mf_update_budget(a->task, l->scope.values) > a->work_size) {
         return MF_NO_MEMORY;
     }
     l->rest = at + own;
@@ -58,8 +64,8 @@ static mf_status lay_out(const mf_assignment *a, layout *l) {
     return MF_OK;
 }
 
-uint32_t mf_update_budget(const mf_node_model *model, const mf_task *task) {
-    const uint32_t count = (uint32_t)mf_unmasked(model), usual = (count + SHARE - 1) / SHARE;
+uint32_t mf_update_budget(const mf_task *task, int32_t values) {
+    const uint32_t usual = ((uint32_t)values + SHARE - 1) / SHARE;
     const uint32_t budget = task->budget != 0 ? task->budget : usual > LEAST ? usual : LEAST;
     return budget > MF_LEAST_BUDGET ? budget : MF_LEAST_BUDGET;
 }
@@ -104,15 +110,14 @@ static uint32_t training_seed(const char *device, uint32_t seed) {
 
 /* Code what is owed, and leave in its place what the update does not say. */
 static mf_status code(const mf_assignment *a, const layout *l, mf_made *made) {
-    const mf_node_model *model = a->model;
+    const mf_scope *scope = &l->scope;
     float *values = l->weights;
-    mf_memory_owed(a->memory, model, values);
+    mf_memory_owed(a->memory, values);
+    const int32_t budget = (int32_t)mf_update_budget(a->task, scope->values);
     mf_status status =
-        mf_encode_update(values, model->bounds, model->tensor_count,
-                         (int32_t)mf_update_budget(model, a->task), l->rest, &made->size);
+        mf_encode_update(values, scope->bounds, scope->runs, budget, l->rest, &made->size);
     if (status == MF_OK) {
-        status = mf_decode_update(l->rest, made->size, model->bounds, model->tensor_count, -1.0f,
-                                  values);
+        status = mf_decode_update(l->rest, made->size, scope->bounds, scope->runs, -1.0f, values);
     }
     made->data = l->rest;
     made->left = values;
@@ -125,6 +130,9 @@ mf_status mf_make_update(const mf_assignment *assignment, mf_made *made) {
     layout l;
     double losses[2];
     mf_status status = lay_out(a, &l);
+    if (status == MF_OK && !mf_memory_fold(a->memory, a->model, a->flash, &l.scope, l.weights)) {
+        status = MF_BAD_DATA;
+    }
     if (status == MF_OK) {
         status =
             mf_train_stored(l.plan, &recipe, a->samples, training_seed(a->device, a->task->seed),

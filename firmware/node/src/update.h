@@ -17,7 +17,8 @@ typedef struct {
     const mf_samples *samples;
     const mf_task *task;
     const char *device;
-    const mf_memory *memory;
+    mf_memory *memory;
+    const mf_flash *flash;
     void *work;
     size_t work_size;
 } mf_assignment;
@@ -26,12 +27,12 @@ typedef struct {
 typedef struct {
     const uint8_t *data;
     int32_t size;
-    const float *left; /* unmasked values */
+    const float *left; /* a value for each of the update's */
     float loss_before, loss_after;
 } mf_made;
 
-/* Bytes that an update for the task may take. */
-uint32_t mf_update_budget(const mf_node_model *model, const mf_task *task);
+/* Bytes that an update for the task, of so many values, may take. */
+uint32_t mf_update_budget(const mf_task *task, int32_t values);
 
 /* MF_NO_MEMORY, or what mf_train or mf_encode_update end with. */
 mf_status mf_make_update(const mf_assignment *assignment, mf_made *made);

@@ -47,33 +47,33 @@ void mf_body_scales(const mf_node_model *model, const uint8_t *body, float *scal
     memcpy(scales, body + MF_BODY_SCALES, (size_t)model->scale_count * sizeof *scales);
 }
 
-/* The tensor whose first parameter is `start`; NULL: there is none. */
-static const mf_parameters *tensor_at(const mf_node_model *model, int32_t start) {
+int32_t mf_tensor_at(const mf_node_model *model, int32_t start) {
     for (int32_t k = 0; k < model->tensor_count; k++) {
         if (start == 0) {
-            return &model->tensors[k];
+            return k;
         }
         /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a model has tensors */
         start -= model->tensors[k].count;
     }
-    return NULL;
+    return -1;
 }
 
 void mf_body_stored(const mf_node_model *model, const uint8_t *body, mf_stored *stored) {
     const float *scales = (const float *)(const void *)(body + MF_BODY_SCALES);
     for (int32_t s = 0; s < model->train->step_count; s++) {
         const mf_train_step *step = &model->train->steps[s];
-        const mf_parameters *weight = tensor_at(model, step->weight);
-        const mf_parameters *bias = tensor_at(model, step->bias);
+        const int32_t w = mf_tensor_at(model, step->weight), b = mf_tensor_at(model, step->bias);
         stored[s] = (mf_stored){0};
-        if (weight == NULL) {
+        if (w < 0) {
             continue;
         }
+        const mf_parameters *weight = &model->tensors[w];
         stored[s].weights = (const int8_t *)(body + weight->codes);
         stored[s].mask = weight->mask;
         stored[s].scales = scales + weight->scale;
         stored[s].scale_count = weight->scale_count;
-        if (bias != NULL) {
+        if (b >= 0) {
+            const mf_parameters *bias = &model->tensors[b];
             stored[s].bias = (const int32_t *)(const void *)(body + bias->codes);
             stored[s].input_scale = bias->input_scale;
         }

@@ -16,6 +16,9 @@ uint32_t mf_body_check(const uint8_t *body);
 void mf_body_codes(const mf_node_model *model, const uint8_t *body, int32_t *codes);
 void mf_body_scales(const mf_node_model *model, const uint8_t *body, float *scales);
 
+/* The tensor whose first parameter is `start`; −1: there is none. */
+int32_t mf_tensor_at(const mf_node_model *model, int32_t start);
+
 /* The parameters of each step of model->train, as they lie in a body. */
 void mf_body_stored(const mf_node_model *model, const uint8_t *body, mf_stored *stored);
 

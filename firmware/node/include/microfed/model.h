@@ -30,7 +30,6 @@ typedef struct {
     uint32_t body_size;
     const uint8_t *base; /* the body of version 0 */
     const mf_train_model *train;
-    const uint8_t *trains; /* for each step of it */
 } mf_node_model;
 
 /* Codes and scales that begin a body. */

@@ -52,10 +52,11 @@ typedef struct {
 /* Bytes as MF_ALIGN wants them. */
 #define MF_LINES(bytes) (((bytes) + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN)
 
-/* Bytes of work for a model of so many tensors and steps, of which `trained` parameters train:
- * `training` are mf_train_bytes of the plan. */
-#define MF_NODE_WORK(tensors, steps, trained, training)                                            \
-    (MF_LINES(MF_PLAN_BYTES(tensors, steps)) + MF_LINES((steps) * sizeof(mf_stored)) +             \
+/* Bytes of work for a model of so many tensors and steps, and of so many tensors of parameters
+ * (runs), of which `trained` train: `training` are mf_train_bytes of the plan. */
+#define MF_NODE_WORK(tensors, steps, runs, trained, training)                                      \
+    (MF_LINES(((runs) + 1) * sizeof(int32_t)) + MF_LINES(steps) +                                  \
+     MF_LINES(MF_PLAN_BYTES(tensors, steps)) + MF_LINES((steps) * sizeof(mf_stored)) +             \
      MF_LINES((trained) * sizeof(float)) + (training))
 
 /* Bytes of the areas MF_MEMORY_A and _B. */
