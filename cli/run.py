@@ -16,7 +16,7 @@ from cli.conclude import conclude
 from cli.config import ConfigError, Experiment, load
 from cli.devices import processes_of
 from cli.exits import RunError
-from cli.folder import CONFIG, held, prepare
+from cli.folder import BASE, CONFIG, held, prepare
 from cli.options import set_option
 from cli.output import Output, reports_errors
 from cli.parts import Part, Parts
@@ -115,7 +115,7 @@ def teach(experiment: Experiment, count: int, run: Path, out: Output) -> float:
         for first in range(0, count, share):
             which = ["--first", str(first), "--count", str(share)]
             tally = ["--out", str(run / f"fleet-{first}.json")]
-            keep = ["--keep", str(run / "devices")]
+            keep = ["--keep", str(run / "devices"), "--model", str(run / BASE)]
             log = run / f"devices-{first}.log"
             fleets.append(parts.start("devices", ["devices", *common, *which, *tally, *keep], log))
         _wait(aggregator, fleets, broker)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from device_sim.energy import Work
 from device_sim.fleet import FleetTally, Shard, run_fleet
 from device_sim.models import TrainerOf
 from device_sim.settings import FleetSettings
@@ -38,6 +39,7 @@ def run_on_ray(
     seed: int,
     wire: WireSettings,
     trainer: TrainerOf,
+    work: Work | None = None,
 ) -> FleetTally:
     """Run the devices as `run_fleet` does, on the cluster that Ray is, or becomes, connected to.
 
@@ -62,6 +64,7 @@ def run_on_ray(
         "seed": seed,
         "wire": wire,
         "trainer": trainer,
+        "work": work,
     }
     actors = [remote.remote(given) for _ in range(min(shards, len(devices)))]
     try:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from device_sim.energy import Costs, Work
 from device_sim.ground import Ground
 from device_sim.line import Gateway, Line, OwnLine
 from device_sim.models import Models, TrainerOf
@@ -51,6 +52,7 @@ async def run_fleet(
     trainer: TrainerOf,
     threads: int = 1,
     vault: Path | None = None,
+    work: Work | None = None,
 ) -> FleetTally:
     """Run the devices until the aggregator says that the run is over, and return their counts.
 
@@ -66,6 +68,7 @@ async def run_fleet(
         trainer: makes what trains a network; called once for each base file.
         threads: that train.
         vault: a folder where devices keep what must outlive this process; None: nowhere.
+        work: instructions of the model that is taught; None: training costs nothing.
 
     Raises:
         BrokerUnreachable: no device could reach the broker; a later loss is waited out.
@@ -73,7 +76,8 @@ async def run_fleet(
     gc.set_threshold(COLLECT_AFTER)
     workshop = Workshop(threads)
     kept = None if vault is None else Vault(vault)
-    ground = Ground(broker, Topics(fleet), workshop, kept, asyncio.Event())
+    costs = Costs.of(settings, work)
+    ground = Ground(broker, Topics(fleet), workshop, costs, kept, asyncio.Event())
     flash = min(board_named(settings.board).flash, MAX_OBJECT)
     models = Models(trainer, flash)
     own = settings.transport == "mqtt"
@@ -90,7 +94,7 @@ async def run_fleet(
             models=models,
             gateway=gateway,
         )
-        return Runner(ground, traits, devices[name], profile_of(settings, rng), rng)
+        return Runner(ground, traits, devices[name], profile_of(settings, costs, rng), rng)
 
     names, size = tuple(devices), 1 if own else settings.gateway
     groups = [names[start : start + size] for start in range(0, len(names), size)]
