@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from aggregator.round import Answer
 from aggregator.versions import Model
+from tflite_models.parameters import Weights
 
 STORE_NAME = "state.sqlite"
 SCHEMA_VERSION = 2
@@ -89,3 +93,11 @@ class Loaded:
     answers: Mapping[str, Answer]  # in the open round
     earlier: Mapping[str, tuple[Answer, ...]]  # each device's last before it, newest first
     totals: Totals
+
+
+def weights_from(codes: bytes, scales: bytes) -> Weights:
+    """A version as a row of `versions` has it."""
+    return Weights(
+        np.frombuffer(zlib.decompress(codes), "<i4").astype(np.int32),
+        np.frombuffer(scales, "<f4").astype(np.float32),
+    )

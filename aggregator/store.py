@@ -30,6 +30,7 @@ from aggregator.schema import (
     Loaded,
     Opened,
     Totals,
+    weights_from,
 )
 from aggregator.versions import Model
 from tflite_models.parameters import Weights
@@ -177,7 +178,7 @@ class Store:
         row = self._db.execute(
             "SELECT codes, scales FROM versions WHERE version=?", (version,)
         ).fetchone()
-        return _weights(row[0], row[1])
+        return weights_from(row[0], row[1])
 
     def accuracies(self) -> dict[int, float]:
         """Accuracy of every version."""
@@ -317,13 +318,6 @@ class Store:
 
 def _answer(number: int, nonce: bytes, reason: int | None, *rest: Any) -> Answer:
     return Answer(number, nonce, None if reason is None else Reason(reason), *rest)
-
-
-def _weights(codes: bytes, scales: bytes) -> Weights:
-    return Weights(
-        np.frombuffer(zlib.decompress(codes), "<i4").astype(np.int32),
-        np.frombuffer(scales, "<f4").astype(np.float32),
-    )
 
 
 def _lock(directory: Path) -> int:

@@ -96,7 +96,7 @@ def command(
             "updates": tally.accepted,
             "bytes_up": tally.bytes_up,
             "bytes_down": tally.bytes_down,
-            "joules": tally.energy.as_json(),
+            "joules": tally.energy.as_json(() if model else ("training",)),
         }
     )
 

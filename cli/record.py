@@ -15,11 +15,21 @@ import numpy as np
 from aggregator.errors import NoRunError
 from aggregator.records import RunRecord as Books
 from aggregator.records import read_record
-from cli.config import load
+from cli.config import Experiment, load
 from cli.folder import BASE, CARD, CONFIG
 from cli.shares import Shares, shares_of
+from cli.work import work_of
 from datasets.errors import DataError
-from report.record import BuildStage, DeviceRow, ModelFacts, RoundPoint, RunRecord, Totals
+from device_sim.energy import Costs
+from report.record import (
+    BuildStage,
+    DeviceRow,
+    EnergySpent,
+    ModelFacts,
+    RoundPoint,
+    RunRecord,
+    Totals,
+)
 from tflite_models.inspect import Summary, summarize
 
 FLOAT32_BYTES = 4
@@ -70,6 +80,24 @@ def record_of(run: Path) -> RunRecord:
             BuildStage(*(stage[key] for key in STAGE)) for stage in card.get("stages", ())
         ),
         abandoned=sum(r.abandoned for r in books.rounds),
+        energy=_energy(run, experiment),
+    )
+
+
+def _energy(run: Path, experiment: Experiment) -> EnergySpent | None:
+    """What the device processes counted since each was last started."""
+    tallies = [_json(path) for path in sorted(run.glob("fleet-*.json"))]
+    counted = [tally["joules"] for tally in tallies if "joules" in tally]
+    if not counted:
+        return None
+    work = work_of(experiment, (run / BASE).read_bytes())
+    return EnergySpent(
+        experiment.fleet.board,
+        experiment.fleet.link,
+        {name: sum(joules[name] for joules in counted) for name in counted[0] if name != "total"},
+        sum(len(tally["devices"]) for tally in tallies),
+        Costs.of(experiment.fleet, work).lacking,
+        work.measured,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Self
@@ -48,9 +49,15 @@ class Energy:
         for name, joules in asdict(other).items():
             setattr(self, name, getattr(self, name) + joules)
 
-    def as_json(self) -> dict[str, float]:
-        """Joules by what they were spent on, and their sum."""
-        return {**asdict(self), "total": self.total}
+    def as_json(self, lacking: Container[str] = ()) -> dict[str, float | None]:
+        """Joules by what they were spent on, and their sum; None for what is `lacking`.
+
+        Without the training there is no sum; without the sleep, which is little, there is.
+        """
+        known = {**asdict(self), "total": self.total}
+        if "training" in lacking:
+            known["total"] = None
+        return {name: None if name in lacking else joules for name, joules in known.items()}
 
 
 @dataclass(frozen=True)
@@ -74,19 +81,20 @@ class Costs:
             in_time=settings.clock == "device",
         )
 
-    @property
-    def lacking(self) -> tuple[str, ...]:
-        """What cannot be estimated, and why."""
-        board, found = self.board, []
+    @cached_property
+    def lacking(self) -> Mapping[str, str]:
+        """What of Energy cannot be estimated: its name, and why."""
+        board = self.board
+        found: dict[str, str] = {}
         if self.work is None:
-            found.append("training: no model is known")
+            found["training"] = "no model is known"
         elif self.training_seconds(1, 1) is None:
-            found.append(f"training: nothing measured stands for a {board.core} (docs/boards.md)")
+            found["training"] = f"nothing measured stands for a {board.core}"
         elif board.watts is None:
-            found.append(f"training: what {board.name} draws has no source (docs/boards.md)")
+            found["training"] = f"what {board.name} draws has no source"
         if board.sleep_watts is None:
-            found.append(f"sleep: what {board.name} draws has no source (docs/boards.md)")
-        return tuple(found)
+            found["sleep"] = f"what {board.name} draws has no source"
+        return found
 
     def training_seconds(self, samples: int, epochs: int) -> float | None:
         """How long a local training takes; None: not known."""

@@ -26,16 +26,19 @@ def test_training_takes_its_instructions_at_the_boards_clock_and_power():
 
 
 def test_what_has_no_source_is_said_and_costs_nothing():
-    assert costs("nano33ble").lacking == ()
-    assert costs("nano33ble", work=None).lacking == ("training: no model is known",)
-    draws, sleep = costs("uno-r4").lacking
-    assert draws.startswith("training: what uno-r4 draws has no source")
-    assert sleep.startswith("sleep:")
+    assert costs("nano33ble").lacking == {}
+    assert costs("nano33ble", work=None).lacking == {"training": "no model is known"}
+    assert costs("uno-r4").lacking == dict.fromkeys(
+        ("training", "sleep"), "what uno-r4 draws has no source"
+    )
+    assert costs("stm32f405").lacking == {"sleep": "what stm32f405 draws has no source"}
     assert costs("uno-r4").training_seconds(1, 1) > 0  # its core is known, and so the time
     assert costs("uno-r4").training_joules(1, 1) == 0
     nothing = costs("pico")  # without a floating-point unit: nothing measured stands for it
     assert nothing.training_seconds(1, 1) is None
-    assert "nothing measured stands for a Cortex-M0+" in nothing.lacking[0]
+    assert nothing.lacking["training"] == "nothing measured stands for a Cortex-M0+, 2 cores"
+    assert Energy(up=1.0).as_json(nothing.lacking)["total"] is None
+    assert Energy(up=1.0).as_json(("sleep",))["total"] == 1.0
 
 
 def test_every_board_has_its_core_in_the_table():

@@ -90,3 +90,20 @@ def test_key_figures_without_updates_divide_by_nothing(minimal):
 
 def test_every_refusal_that_the_wire_knows_is_explained():
     assert set(words.REASONS) == {reason.name for reason in Reason} - {"ACCEPTED"}
+
+
+def test_joules_have_three_digits_and_a_unit_that_fits():
+    assert words.energy(0) == "0\N{NO-BREAK SPACE}J"
+    assert words.energy(1234.5) == "1.23\N{NO-BREAK SPACE}kJ"
+    assert words.energy(0.0123) == "12.3\N{NO-BREAK SPACE}mJ"
+    assert words.energy(4.2e-7) == "420\N{NO-BREAK SPACE}nJ"
+
+
+def test_the_energy_of_a_device_is_a_key_figure_with_its_price(full):
+    figure = next(f for f in words.key_figures(full) if f.label == "Energy of a device")
+    assert figure.value == "1.62\N{NO-BREAK SPACE}J"  # 4.86 J of three devices
+    assert "stm32f405, ble" in figure.note
+    assert "953\N{NO-BREAK SPACE}mJ of the fleet for a point" in figure.note  # 5.1 points
+    unknown = replace(full.energy, lacking={"training": "nothing measured stands for a board"})
+    labels = [f.label for f in words.key_figures(replace(full, energy=unknown))]
+    assert "Energy of a device" not in labels
