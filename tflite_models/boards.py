@@ -120,8 +120,8 @@ _BOARDS = (
         128 * KB,  # the other 64 KB are core-coupled, at another address
         "https://www.st.com/resource/en/datasheet/stm32f405rg.pdf",
         Power(
-            *(3.3, 40.0, None),  # 238 µA/MHz, accelerator on, peripherals off
-            "https://www.st.com/en/microcontrollers-microprocessors/stm32f405-415.html",
+            *(3.3, 40.0, None),  # 238 µA/MHz from flash, of the STM32F407 too
+            "https://www.st.com/en/microcontrollers-microprocessors/stm32f407-417.html",
         ),
     ),
     Board(
@@ -142,8 +142,8 @@ _BOARDS = (
         640 * KB,
         "https://www.st.com/resource/en/datasheet/stm32l4r5zi.pdf",
         Power(
-            *(3.0, 12.0, 1.2),  # 100 µA/MHz as at 80 MHz; Stop 2 keeps all RAM
-            "https://www.st.com/resource/en/datasheet/stm32l4r5zi.pdf",
+            *(3.0, 12.0, None),  # 100 µA/MHz
+            "https://docs.zephyrproject.org/latest/boards/st/nucleo_l4r5zi/doc/index.html",
         ),
     ),
     Board(
