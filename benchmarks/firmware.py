@@ -198,7 +198,7 @@ def pruned(file: bytes, share: float) -> bytes:
 def prunable_bytes(compiled: Compiled) -> int:
     """Bytes of weights of convolutions and dense layers, as they are stored."""
     names = {
-        f"{layer.name}_weights"
+        f"{compiled.name}_{layer.name}_weights"
         for layer in compiled.network.layers
         if layer.weights is not None and layer.call.kernel != "depthwise_conv_2d"
     }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from cli.flash import BOARDS as FLASHED
 from cli.output import Output, reports_errors, size
 
 # Each is a function of firmware.exports; tflm is the array that TensorFlow Lite Micro reads.
+BOARDS = (*FLASHED, "mps2-an386")  # firmware.targets.TARGETS
 EXPORTS = ("plain", "arduino", "platformio", "zephyr", "esp-idf", "cmake", "tflm")
 
 
@@ -37,15 +40,40 @@ EXPORTS = ("plain", "arduino", "platformio", "zephyr", "esp-idf", "cmake", "tflm
     metavar="VERSION",
     help="Keep weights in a slot that an update can replace; writes update-*.bin.",
 )
+@click.option(
+    "--rounding",
+    type=click.Choice(("double", "single")),
+    default="double",
+    show_default=True,
+    help="The bytes of TensorFlow Lite Micro, or of LiteRT's reference kernels.",
+)
+@click.option(
+    "--board",
+    type=click.Choice(BOARDS),
+    metavar="NAME",
+    help=f"Compile for one board; exit code 7 if the model does not fit. {', '.join(BOARDS)}.",
+)
 @reports_errors
 def command(
-    model: Path, out_folder: Path, name: str | None, kind: str, version: int | None, out: Output
+    model: Path,
+    out_folder: Path,
+    name: str | None,
+    kind: str,
+    version: int | None,
+    rounding: str,
+    board: str | None,
+    out: Output,
 ) -> None:
     """Compile an int8 MODEL to C99 that computes, byte for byte, what TFLM computes."""
+    if rounding == "single" and version is not None:
+        raise click.UsageError("--updatable rounds twice: not with --rounding single")
+    if kind == "tflm" and board is not None:
+        raise click.UsageError("--export tflm is for any board: `microfed inspect` says if it fits")
     from firmware.compiler.compile import compile_model
     from firmware.compiler.names import identifier
     from firmware.exports import EXPORTS as FOLDERS
     from firmware.exports import model_data, sources
+    from firmware.targets import TARGETS, makefile, needs
     from tflite_models.errors import ModelError
     from tflite_models.graph import read_graph
 
@@ -58,29 +86,41 @@ def command(
             out.line(f"{out_folder}: {', '.join(files)}")
             out.result({"files": sorted(files)})
             return
-        compiled = compile_model(file, name, version)
+        target = TARGETS[board] if board else None
+        layout = target.core.layout if target else None
+        compiled = compile_model(file, name, version, single=rounding == "single", layout=layout)
     except ModelError as error:
         raise ModelError(str(model), f"{error.where}: {error.what}") from error
+    needed = needs(compiled, target) if target else None
     files = sources(compiled) if kind == "plain" else FOLDERS[kind](compiled)
+    if target and kind == "plain":
+        files["Makefile"] = makefile(compiled, target)
     write(out_folder, files)
     for path, update in compiled.updates.items():
         (out_folder / f"update-{path}.bin").write_bytes(update)
     plan = compiled.plan
     out.line(
         f"{out_folder}: {len(compiled.network.layers)} layers, {size(compiled.weight_bytes)} of "
-        f"weights, {size(compiled.constant_bytes)} of other constants, {size(plan.size)} of RAM "
-        f"(no plan needs less than {size(plan.bound)})"
+        f"weights, {size(compiled.constant_bytes)} of other constants, "
+        f"{size(compiled.ram_bytes)} of RAM (no plan needs less than {size(plan.bound)})"
     )
+    if target and needed:
+        out.line(
+            f"{target.title}, {target.core.kernels}: {needed.bytes_flash_needed:,} of "
+            f"{target.flash:,} bytes of flash, {needed.bytes_ram_needed:,} of {target.ram:,} of "
+            "RAM, code and stack included"
+        )
     out.result(
         {
             "name": compiled.name,
             "bytes_weights": compiled.weight_bytes,
             "bytes_constants": compiled.constant_bytes,
-            "bytes_ram": plan.size,
+            "bytes_ram": compiled.ram_bytes,
             "bytes_ram_bound": plan.bound,
             "layers": [layer.name for layer in compiled.network.layers],
             "files": sorted(files),
         }
+        | ({"board": board} | asdict(needed) if needed else {})
     )
 
 

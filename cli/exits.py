@@ -35,6 +35,7 @@ BY_ERROR = {
     "pipeline.errors.ModelRefusedError": Exit.CONFIG,
     "pipeline.errors.BudgetError": Exit.BUDGET,
     "pipeline.errors.BuildError": Exit.MODEL,
+    "firmware.targets.DoesNotFitError": Exit.BUDGET,
     "firmware.qemu.NoToolError": Exit.MISSING,
     "firmware.flash.MissingToolError": Exit.MISSING,
     "firmware.qemu.FirmwareError": Exit.FAILED,

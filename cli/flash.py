@@ -47,10 +47,12 @@ def command(
     """Build MODEL for a board and run it there: in QEMU with a self-test, else by its tool."""
     from firmware.compiler.compile import compile_model
     from firmware.qemu import MACHINES
+    from firmware.targets import TARGETS, needs
 
     file = model.read_bytes()
     name = model.parent.name if model.stem == "model" else model.stem
     compiled = compile_model(file, name)
+    needs(compiled, TARGETS[board])
     with tempfile.TemporaryDirectory() as temporary:
         folder = out_folder or Path(temporary)
         if board in MACHINES:
@@ -67,9 +69,10 @@ def _emulate(file: bytes, compiled: Compiled, machine: Machine, folder: Path, ou
     from firmware.selftest import self_test
 
     reference = Int8Model(file)
-    shape = reference.input.shape[1:]
-    x: Any = np.random.default_rng(SEED).integers(-128, 128, (INPUTS, *shape))
-    x = np.concatenate([x, np.full((1, *shape), -128), np.full((1, *shape), 127)]).astype(np.int8)
+    kind, shape = reference.input.dtype, reference.input.shape[1:]
+    low, high = (-4, 4) if kind == np.float32 else (np.iinfo(kind).min, np.iinfo(kind).max)
+    x: Any = np.random.default_rng(SEED).integers(low, high, (INPUTS, *shape), endpoint=True)
+    x = np.concatenate([x, np.full((1, *shape), low), np.full((1, *shape), high)]).astype(kind)
     tested = self_test(machine, compiled, x, reference.run(x), folder)
     verdict = "as recorded" if tested.differing == 0 else f"{tested.differing} BYTES DIFFER"
     out.line(

@@ -15,7 +15,7 @@ from core.int8_lower import lower
 from core.int8_structs import ARENA, DERIVED, KINDS, MODEL, Place, Plan, Step, fill
 from core.library import library
 from tflite_models.errors import ModelError
-from tflite_models.graph import Graph, read_graph
+from tflite_models.graph import Graph, read_graph, unsupported
 
 ALIGN = 64  # MF_ALIGN
 
@@ -56,8 +56,13 @@ class Int8Model:
         self.output = graph.tensors[graph.outputs[0]]
         if self.input.shape[:1] != (1,) or self.output.shape[:1] != (1,):
             raise ModelError("graph", f"from {self.input.shape} to {self.output.shape}: not for 1")
+        program = lower(graph)
+        for call in program.calls:
+            if call.kernel not in KINDS:
+                what = "it keeps a state from one input to the next: only compiled C can"
+                raise unsupported(graph, graph.operators[call.operator], what)
         self.path = Path(self._core.mf_int8_best_path()) if path is None else path
-        self._plan, self._kept = make_plan(graph, lower(graph), file)
+        self._plan, self._kept = make_plan(graph, program, file)
         self._plan.path = self.path
         _raise(self._core.mf_int8_check(ctypes.byref(self._plan)))
         packed = aligned(self._core.mf_int8_packed_size(ctypes.byref(self._plan)))

@@ -200,6 +200,20 @@ class SoftmaxRows:
 
 
 @dataclass(frozen=True)
+class Svdf:
+    """mf_int8_svdf_layer."""
+
+    inputs: int
+    units: int
+    rank: int
+    memory: int
+    input_zero: int
+    feature_scale: Scale
+    scale: Scale
+    range: Range
+
+
+@dataclass(frozen=True)
 class Count:
     """mf_int8_count."""
 
@@ -235,6 +249,7 @@ Parameters = (
     | Move
     | Filling
     | SoftmaxRows
+    | Svdf
     | Count
     | Rescale
     | Real
@@ -246,7 +261,8 @@ class Call:
     """One call: kernel "conv_2d" is mf_int8_conv_2d.
 
     Its arguments are the parameters, the filter if there is one, the inputs
-    and the output; of "lookup" the second input is the table.
+    and the output; of "lookup" the second input is the table.  "svdf" has its weights among
+    the inputs, and a state beside them: units · rank · memory codes of 16 bits.
     """
 
     kernel: str

@@ -26,6 +26,7 @@ def lower(graph: Graph) -> Program:
     Raises UnsupportedModel, naming operator and tensors, for what no kernel does, and
     ModelError for an output that is constant.
     """
+    graph = _without_unused(graph)
     views = _views(graph)
     calls: list[Call] = []
     for operator in graph.operators:
@@ -49,6 +50,22 @@ def lower(graph: Graph) -> Program:
         tuple(Activation(i) for i in graph.inputs),
         outputs,
     )
+
+
+def _without_unused(graph: Graph) -> Graph:
+    """The graph without operators that no output needs: views have their shape without asking.
+
+    Frameworks compute the shape of a RESHAPE with SHAPE, STRIDED_SLICE and PACK where they did
+    not know the size of a batch.
+    """
+    needed = set(graph.outputs)
+    kept = []
+    for operator in reversed(graph.operators):
+        if needed.isdisjoint(operator.outputs):
+            continue
+        needed.update(operator.inputs[:1] if operator.name in VIEWS else operator.inputs)
+        kept.append(operator)
+    return replace(graph, operators=tuple(reversed(kept)))
 
 
 def _views(graph: Graph) -> dict[int, int]:

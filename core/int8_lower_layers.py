@@ -23,10 +23,20 @@ from core.int8_calls import (
     Shape,
     SoftmaxRows,
     Stored,
+    Svdf,
     Window,
 )
-from core.int8_numbers import LEAST, input_radius, logistic_table, multiplier_of, tanh_table
-from core.int8_site import Site, coding, image, range_of, same_coding, scale_of
+from core.int8_numbers import (
+    LEAST,
+    MOST,
+    input_radius,
+    logistic_table,
+    multiplier_of,
+    rescale,
+    tanh_table,
+)
+from core.int8_site import Site, byte_coding, coding, image, range_of, same_coding, scale_of
+from tflite_models.graph import Tensor
 
 
 def _window(site: Site, source: Shape, target: Shape, kernel: tuple[int, int]) -> Window:
@@ -77,6 +87,7 @@ def _filter(site: Site, axis: int) -> tuple[Filter, int]:
 
 def _convolution(site: Site, *, depthwise: bool) -> list[Call]:
     source, target, shape = image(site.input()), image(site.output), site.input(1).shape
+    zero = coding(site.input())[1]
     if len(shape) != 4:
         raise ValueError(f"weights of shape {shape}")
     made, per_channel = _filter(site, 3 if depthwise else 0)
@@ -91,7 +102,6 @@ def _convolution(site: Site, *, depthwise: bool) -> list[Call]:
         fits = fits and groups > 0 and target.channels % groups == 0
     if not fits:
         raise ValueError(f"weights of shape {shape} for {source} to {target}")
-    zero = coding(site.input())[1]
     limits = range_of(site.output, site.options["activation"])
     parameters = Conv(source, target, window, depth, zero, per_channel, limits)
     kernel = "depthwise_conv_2d" if depthwise else "conv_2d"
@@ -100,6 +110,7 @@ def _convolution(site: Site, *, depthwise: bool) -> list[Call]:
 
 def _fully_connected(site: Site) -> list[Call]:
     source, target, shape = site.input(), site.output, site.input(1).shape
+    zero = coding(source)[1]
     if len(shape) != 2 or prod(source.shape) % shape[1]:
         raise ValueError(f"weights of shape {shape} for an input of shape {source.shape}")
     rows = prod(source.shape) // shape[1]
@@ -107,8 +118,53 @@ def _fully_connected(site: Site) -> list[Call]:
         raise ValueError(f"an output of shape {target.shape} for {rows} rows of {shape[0]}")
     made, per_channel = _filter(site, 0)
     limits = range_of(target, site.options["activation"])
-    parameters = Dense(rows, shape[1], shape[0], coding(source)[1], per_channel, limits)
+    parameters = Dense(rows, shape[1], shape[0], zero, per_channel, limits)
     return [site.call("fully_connected", parameters, filter=made)]
+
+
+def _svdf(site: Site) -> list[Call]:
+    (source, zero), (target, _) = coding(site.input()), coding(site.output)
+    features, times, state = site.input(1), site.input(2), site.input(4)
+    site.constant(1, "int8")
+    site.constant(2, "int16")
+    rank, filters = site.options["rank"], features.shape[0] if features.shape else 0
+    if len(features.shape) != 2 or rank < 1 or filters % rank or len(times.shape) != 2:
+        raise ValueError(f"weights of {features.shape} and {times.shape} for a rank of {rank}")
+    units, memory = filters // rank, times.shape[1]
+    if (
+        prod(site.input().shape) != features.shape[1]
+        or times.shape[0] != filters
+        or prod(site.output.shape) != units
+        or state.dtype != np.int16
+        or prod(state.shape) != filters * memory
+        or not state.is_state
+    ):
+        raise ValueError(f"shapes that do not fit together, or a state that is {state.dtype.name}")
+    bias: Stored | Derived = Derived(np.zeros(units, np.int32))
+    if site.operator.inputs[3] >= 0:
+        if site.constant(3, "int32").size != units:
+            raise ValueError("the bias has not one value for each unit")
+        bias = Stored(site.input(3).index)
+    scales = [float(_scale(tensor)) for tensor in (features, times, state)]
+    parameters = Svdf(
+        features.shape[1],
+        units,
+        rank,
+        memory,
+        zero,
+        scale_of(float(source) * scales[0] / scales[2]),
+        scale_of(scales[2] * scales[1] / float(target)),
+        range_of(site.output),
+    )
+    call = site.call("svdf", parameters, site.input(), features, times)
+    return [replace(call, inputs=(*call.inputs, bias))]
+
+
+def _scale(tensor: Tensor) -> np.float32:
+    q = tensor.quantization
+    if q is None or q.scale.size != 1 or q.zero_point.any():
+        raise ValueError(f"tensor {tensor.index} needs one scale and a zero point of 0")
+    return np.float32(q.scale[0])
 
 
 def _pool(site: Site, kernel: str) -> list[Call]:
@@ -162,13 +218,38 @@ def _rescale(site: Site, activation: str = "NONE") -> list[Call]:
     return [site.call("requantize", parameters)]
 
 
+def _relu6(site: Site) -> list[Call]:
+    """RELU6 keeps codes as they are, even where the output has another scale."""
+    limits = range_of(site.input(), "RELU6")
+    coding(site.output)
+    count = prod(site.output.shape)
+    return [site.call("requantize", Rescale(count, limits.zero_point, scale_of(1.0), limits))]
+
+
 def _quantize(site: Site) -> list[Call]:
+    if np.uint8 in (site.input().dtype, site.output.dtype):
+        return _of_bytes(site)
     if site.input().dtype == np.int8:
         return _rescale(site)
     if site.input().dtype != np.float32:
-        raise ValueError(f"from {site.input().dtype.name}: float32 and int8 are allowed")
+        raise ValueError(f"from {site.input().dtype.name}: float32, int8 and uint8 are allowed")
     scale, zero_point = coding(site.output)
     return [site.call("quantize", Real(prod(site.output.shape), zero_point, float(scale)))]
+
+
+def _of_bytes(site: Site) -> list[Call]:
+    """QUANTIZE between uint8 and int8: a table of all bytes, in the order of int8."""
+    source, zero = byte_coding(site.input())
+    target, target_zero = byte_coding(site.output)
+    codes = np.arange(LEAST, MOST + 1)
+    if site.input().dtype == np.uint8:
+        codes = codes % 256
+    scale = multiplier_of(float(source) / float(target))
+    ends = np.iinfo(site.output.dtype)
+    made = np.array([rescale(int(x) - zero, *scale) + target_zero for x in codes])
+    table = made.clip(ends.min, ends.max).astype(site.output.dtype).view(np.int8)
+    call = site.call("lookup", Count(prod(site.output.shape)))
+    return [replace(call, inputs=(*call.inputs, Derived(table)))]
 
 
 def _dequantize(site: Site) -> list[Call]:
@@ -182,13 +263,14 @@ OPERATORS: dict[str, Callable[[Site], list[Call]]] = {
     "CONV_2D": lambda site: _convolution(site, depthwise=False),
     "DEPTHWISE_CONV_2D": lambda site: _convolution(site, depthwise=True),
     "FULLY_CONNECTED": _fully_connected,
+    "SVDF": _svdf,
     "AVERAGE_POOL_2D": lambda site: _pool(site, "average_pool_2d"),
     "MAX_POOL_2D": lambda site: _pool(site, "max_pool_2d"),
     "SOFTMAX": _softmax,
     "LOGISTIC": lambda site: _table(site, logistic_table, (np.float32(1 / 256), LEAST)),
     "TANH": lambda site: _table(site, tanh_table, (np.float32(1 / 128), 0)),
     "RELU": lambda site: _rescale(site, "RELU"),
-    "RELU6": lambda site: _rescale(site, "RELU6"),
+    "RELU6": _relu6,
     "QUANTIZE": _quantize,
     "DEQUANTIZE": _dequantize,
 }

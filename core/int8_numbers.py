@@ -89,7 +89,7 @@ def _table(
     for code in range(LEAST, MOST + 1):
         x = code - zero_point
         beyond = abs(x) >= radius
-        value = ends[x > 0] if beyond else code_of(_rescale(x, multiplier, shift))
+        value = ends[x > 0] if beyond else code_of(rescale(x, multiplier, shift))
         table[code - LEAST] = min(max(value, LEAST), MOST)
     return table
 
@@ -105,7 +105,8 @@ def _divide_by_power(x: int, bits: int) -> int:
     return (x + half) >> bits if x >= 0 else -((-x + half) >> bits)
 
 
-def _rescale(x: int, multiplier: int, shift: int) -> int:
+def rescale(x: int, multiplier: int, shift: int) -> int:
+    """The product x · multiplier · 2^(shift − 31), rounded twice."""
     return _divide_by_power(_high_product(x << max(shift, 0), multiplier), max(-shift, 0))
 
 

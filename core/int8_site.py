@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.int8_calls import Activation, Call, Parameters, Range, Scale, Shape, Stored
-from core.int8_numbers import LEAST, MOST, bounds_of, multiplier_of
+from core.int8_numbers import bounds_of, multiplier_of
 from tflite_models.graph import Graph, Operator, Tensor
 
 
@@ -64,11 +64,21 @@ class Site:
 
 def coding(tensor: Tensor) -> tuple[np.float32, int]:
     """Scale and zero point of an int8 tensor."""
-    q = tensor.quantization
-    if tensor.dtype != np.int8 or q is None or q.scale.size != 1:
-        raise ValueError(f"tensor {tensor.index} ({tensor.name!r}) is not int8 with one scale")
+    if tensor.dtype != np.int8:
+        name = tensor.dtype.name
+        raise ValueError(f"tensor {tensor.index} ({tensor.name!r}) is {name}: int8 is allowed")
+    return byte_coding(tensor)
+
+
+def byte_coding(tensor: Tensor) -> tuple[np.float32, int]:
+    """Scale and zero point of an int8 or uint8 tensor."""
+    q, kind = tensor.quantization, tensor.dtype
+    if kind not in (np.int8, np.uint8) or q is None or q.scale.size != 1:
+        raise ValueError(
+            f"tensor {tensor.index} ({tensor.name!r}) is not int8 or uint8 with one scale"
+        )
     zero_point = int(q.zero_point[0])
-    if not LEAST <= zero_point <= MOST:
+    if not np.iinfo(kind).min <= zero_point <= np.iinfo(kind).max:
         raise ValueError(f"tensor {tensor.index} has zero point {zero_point}: not a code")
     return q.scale[0], zero_point
 

@@ -133,8 +133,23 @@ class Recipe(Structure):
     )
 
 
-class _Samples(Structure):
+class Samples(Structure):
+    """mf_samples; pointers as addresses."""
+
     _fields_ = (("x", c_size_t), ("y", c_size_t), ("count", c_int32))
+
+
+class Stored(Structure):
+    """mf_stored; pointers as addresses."""
+
+    _fields_ = (
+        ("weights", c_size_t),
+        ("bias", c_size_t),
+        ("scales", c_size_t),
+        ("mask", c_size_t),
+        ("scale_count", c_int32),
+        ("input_scale", c_float),
+    )
 
 
 class CoreError(Exception):
@@ -146,11 +161,11 @@ class CoreError(Exception):
 
 
 @cache
-def _functions() -> ctypes.CDLL:
+def functions() -> ctypes.CDLL:
     """The library, its signatures declared and its structs compared with ours."""
     core = library()
-    ours = [ctypes.sizeof(s) for s in (Tensor, Step, _Model, Recipe, _Samples)]
-    theirs = list((c_uint32 * 5).in_dll(core, "mf_train_sizes"))
+    ours = [ctypes.sizeof(s) for s in (Tensor, Step, _Model, Recipe, Samples, Stored)]
+    theirs = list((c_uint32 * 6).in_dll(core, "mf_train_sizes"))
     if ours != theirs:
         raise RuntimeError(f"the core was compiled from other sources: structs {theirs}, {ours}")
     address, model = c_size_t, POINTER(_Model)
@@ -162,11 +177,24 @@ def _functions() -> ctypes.CDLL:
     core.mf_train_bytes.argtypes = (address, POINTER(Recipe), c_int32)
     core.mf_train_bytes.restype = c_size_t
     core.mf_train.argtypes = (
-        *(address, POINTER(Recipe), POINTER(_Samples), c_uint32),
+        *(address, POINTER(Recipe), POINTER(Samples), c_uint32),
         *(address, address, address, POINTER(c_double), address, c_size_t),
     )
+    core.mf_plan_stored.argtypes = (
+        *(model, ctypes.c_char_p, POINTER(Stored), c_int32, address, c_size_t),
+    )
+    core.mf_stored_count.argtypes = (address,)
+    core.mf_stored_count.restype = c_size_t
+    core.mf_train_stored.argtypes = (
+        *(address, POINTER(Recipe), POINTER(Samples), c_uint32),
+        *(address, POINTER(c_double), address, c_size_t),
+    )
+    core.mf_stored_update.argtypes = (address, address)
+    core.mf_stored_update.restype = None
+    core.mf_gradient_bytes.argtypes = (address,)
+    core.mf_gradient_bytes.restype = c_size_t
     core.mf_gradient.argtypes = (
-        *(address, POINTER(_Samples), c_int32, address, address),
+        *(address, POINTER(Samples), c_int32, address, address),
         *(POINTER(c_double), address, c_size_t),
     )
     core.mf_predict.argtypes = (*(address, address, c_int32), *(address,) * 3, c_size_t)
@@ -175,12 +203,12 @@ def _functions() -> ctypes.CDLL:
 
 def best_path() -> Path:
     """The fastest path of this machine."""
-    return Path(_functions().mf_best_path())
+    return Path(functions().mf_best_path())
 
 
 def paths() -> list[Path]:
     """The paths that this machine can run."""
-    return [path for path in Path if _functions().mf_has_path(path)]
+    return [path for path in Path if functions().mf_has_path(path)]
 
 
 class _Memory(threading.local):
@@ -192,17 +220,19 @@ class _Memory(threading.local):
         """The address of that many bytes."""
         if self.block.size < size + ALIGN:
             self.block = np.empty(size + ALIGN, np.uint8)
-        return _aligned(self.block)
+        return aligned(self.block)
 
 
-_MEMORY = _Memory()
+MEMORY = _Memory()
 
 
-def _aligned(block: NDArray[np.uint8]) -> int:
+def aligned(block: NDArray[np.uint8]) -> int:
+    """The first address in the block at which the core accepts memory."""
     return -(-block.ctypes.data // ALIGN) * ALIGN
 
 
-def _check(call: str, status: int) -> None:
+def check(call: str, status: int) -> None:
+    """Raise CoreError unless the call ended well."""
     if status != Status.OK:
         raise CoreError(call, status)
 
@@ -238,22 +268,22 @@ class Plan:
 
         Raises CoreError for a model that the core refuses.
         """
-        self._core = _functions()
+        self._core = functions()
         self._model = model
         if len(trains) != len(model.steps):
             raise ValueError(f"trains: {len(trains)} bytes for {len(model.steps)} steps")
         size = self._core.mf_plan_bytes(byref(model.struct))
         self._block = np.empty(size + ALIGN, np.uint8)
-        self._at = _aligned(self._block)
+        self._at = aligned(self._block)
         self.own_bytes = size
         chosen = best_path() if path is None else path
-        _check(
+        check(
             "mf_plan_training",
             self._core.mf_plan_training(
                 byref(model.struct), trains, tile, chosen, self._at, max(size, 0)
             ),
         )
-        self._workspace = self.memory(Recipe(1, 1, 0.0), 0)
+        self._workspace = int(self._core.mf_gradient_bytes(self._at))
 
     def memory(self, recipe: Recipe, samples: int) -> int:
         """Bytes that a call of `train` needs, the plan itself not among them."""
@@ -272,15 +302,15 @@ class Plan:
 
         Raises CoreError.
         """
-        samples = _Samples(x.ctypes.data, y.ctypes.data, len(x))
+        samples = Samples(x.ctypes.data, y.ctypes.data, len(x))
         weights = np.empty_like(received)
         losses = (c_double * 2)()
         size = self.memory(recipe, len(x))
-        _check(
+        check(
             "mf_train",
             self._core.mf_train(
                 *(self._at, byref(recipe), byref(samples), seed, received.ctypes.data),
-                *(mask.ctypes.data, weights.ctypes.data, losses, _MEMORY.at_least(size), size),
+                *(mask.ctypes.data, weights.ctypes.data, losses, MEMORY.at_least(size), size),
             ),
         )
         return weights, losses[0], losses[1]
@@ -289,14 +319,14 @@ class Plan:
         self, x: F32, y: NDArray[np.int32], weights: F32, *, rounded: bool = False
     ) -> tuple[float, F32]:
         """The mean loss and its gradient by all parameters.  Raises CoreError."""
-        samples = _Samples(x.ctypes.data, y.ctypes.data, len(x))
+        samples = Samples(x.ctypes.data, y.ctypes.data, len(x))
         gradient = np.empty_like(weights)
         loss = c_double()
-        _check(
+        check(
             "mf_gradient",
             self._core.mf_gradient(
                 *(self._at, byref(samples), rounded, weights.ctypes.data, gradient.ctypes.data),
-                *(byref(loss), _MEMORY.at_least(self._workspace), self._workspace),
+                *(byref(loss), MEMORY.at_least(self._workspace), self._workspace),
             ),
         )
         return loss.value, gradient
@@ -304,11 +334,11 @@ class Plan:
     def predict(self, x: F32, weights: F32) -> F32:
         """The outputs (n, size of the output tensor).  Raises CoreError."""
         outputs = np.empty((len(x), self._model.values(self._model.struct.output)), np.float32)
-        _check(
+        check(
             "mf_predict",
             self._core.mf_predict(
                 *(self._at, x.ctypes.data, len(x), weights.ctypes.data, outputs.ctypes.data),
-                *(_MEMORY.at_least(self._workspace), self._workspace),
+                *(MEMORY.at_least(self._workspace), self._workspace),
             ),
         )
         return outputs

@@ -55,7 +55,7 @@ class HostModel:
         self, compiled: Compiled, out: Path, kernels: Path, compiler: HostCompiler
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in (*compiled.files.items(), ("batch.c", _batch(compiled))):
+        for name, text in (*compiled.files.items(), ("batch.c", batch(compiled))):
             (out / name).write_text(text)
         # a name of its own: of two libraries of one name the loader gives the first
         text = "".join(compiled.files.values())
@@ -75,7 +75,8 @@ class HostModel:
         return y
 
 
-def _batch(compiled: Compiled) -> str:
+def batch(compiled: Compiled) -> str:
+    """The C text of run_batch, which runs a model on inputs that lie one behind the other."""
     name, network = compiled.name, compiled.network
     source, target = network.tensors[network.input].bytes, network.tensors[network.output].bytes
     return f"""#include <string.h>

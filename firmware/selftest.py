@@ -65,7 +65,7 @@ def self_test(
 ) -> Tested:
     """Build a model for a machine in the folder `out`, run it on each input, count.
 
-    inputs: (n, *input) and outputs: (n, *output), int8.  Raises FirmwareError.
+    inputs: (n, *input) and outputs: (n, *output), in the model's types.  Raises FirmwareError.
     """
     out.mkdir(parents=True, exist_ok=True)
     for name, text in compiled.files.items():
@@ -86,9 +86,14 @@ def self_test(
     )
 
 
+def _bytes(values: NDArray[Any]) -> NDArray[np.int8]:
+    return np.ascontiguousarray(values).view(np.int8)
+
+
 def program(compiled: Compiled, inputs: NDArray[Any], outputs: NDArray[Any]) -> str:
     """The C text of the self-test."""
-    name, macro = compiled.name, compiled.name.upper()
+    name, tensors = compiled.name, compiled.network.tensors
+    source, target = tensors[compiled.network.input].bytes, tensors[compiled.network.output].bytes
     return f"""/* Runs {name} on recorded inputs and compares the outputs. */
 #include <string.h>
 
@@ -97,8 +102,8 @@ def program(compiled: Compiled, inputs: NDArray[Any], outputs: NDArray[Any]) -> 
 
 #define COUNT {len(inputs)}
 
-static {array("inputs", inputs.astype(np.int8))}
-static {array("outputs", outputs.astype(np.int8))}
+static {array("inputs", _bytes(inputs))}
+static {array("outputs", _bytes(outputs))}
 static void report(const char *what, uint64_t number) {{
     board_write(what);
     board_write_number(number);
@@ -109,12 +114,13 @@ int main(void) {{
     uint32_t differing = 0;
     uint64_t instructions = 0;
     for (int32_t i = 0; i < COUNT; i++) {{
-        memcpy({name}_input(), inputs + i * {macro}_INPUTS, {macro}_INPUTS);
+        memcpy({name}_input(), inputs + i * {source}, {source});
         uint64_t start = board_instructions();
         {name}_run();
         instructions += board_instructions() - start;
-        for (int32_t k = 0; k < {macro}_OUTPUTS; k++) {{
-            differing += {name}_output()[k] != outputs[i * {macro}_OUTPUTS + k];
+        const int8_t *found = (const void *){name}_output();
+        for (int32_t k = 0; k < {target}; k++) {{
+            differing += found[k] != outputs[i * {target} + k];
         }}
     }}
     report("differing ", differing);

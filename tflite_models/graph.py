@@ -58,6 +58,7 @@ class Tensor:
     quantization: Quantization | None
     data: NDArray[Any] | None  # of `shape`; read-only when the file was given as bytes
     buffer: int
+    is_state: bool = False  # lasts from one input to the next; zero at first
 
     @property
     def nbytes(self) -> int:
@@ -112,7 +113,8 @@ def read_graph(data: bytes | bytearray) -> Graph:
 
     Of a bytearray the graph's arrays are writable views: writing patches the
     file.  Raises ModelError for anything that is not a whole, consistent file
-    with one subgraph and dense tensors.
+    with one subgraph and dense tensors, UnsupportedModel for an operator
+    other than SVDF that keeps a state.
     """
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise ModelError("file", f"not a .tflite file ({len(data)} bytes, no TFL3 at byte 4)")
@@ -123,6 +125,7 @@ def read_graph(data: bytes | bytearray) -> Graph:
         inputs = reader.indices(reader.subgraph.InputsAsNumpy(), len(tensors), least=0)
         outputs = reader.indices(reader.subgraph.OutputsAsNumpy(), len(tensors), least=0)
     graph = Graph(tensors, operators, inputs, outputs, len(data))
+    _check_states(graph)
     _check_order(graph)
     return graph
 
@@ -187,15 +190,16 @@ class _Reader:
             kind = _TYPES.get(table.Type(), str(table.Type()))
             if kind not in _DTYPES:
                 raise ValueError(f"type {kind}: allowed are {', '.join(_DTYPES)}")
-            if table.Sparsity() is not None or table.IsVariable() or table.ExternalBuffer():
-                raise ValueError("sparse, variable and external tensors are not supported")
+            if table.Sparsity() is not None or table.ExternalBuffer():
+                raise ValueError("sparse and external tensors are not supported")
             dtype = _DTYPES[kind]
             # A length of 0 hides no others: products of some lengths go to C as 32-bit numbers.
             if prod(max(length, 1) for length in shape) * dtype.itemsize > MAX_TENSOR_BYTES:
                 raise ValueError(f"shape {shape}: more than {MAX_TENSOR_BYTES} bytes")
             quantization = self._quantization(table.Quantization(), shape)
             data = self._data(table.Buffer(), shape, dtype)
-            return Tensor(index, name, shape, dtype, quantization, data, table.Buffer())
+            state = bool(table.IsVariable())
+            return Tensor(index, name, shape, dtype, quantization, data, table.Buffer(), state)
 
     def _shape(self, table: Any) -> tuple[int, ...]:
         shape = tuple(self._vector(table.ShapeAsNumpy()).tolist())
@@ -253,9 +257,25 @@ class _Reader:
         return _CODES[number]
 
 
+def _check_states(graph: Graph) -> None:
+    """Raise UnsupportedModel, which names the operator, where one but SVDF keeps a state.
+
+    Each state is of one SVDF alone.
+    """
+    taken: set[int] = set()
+    for operator in graph.operators:
+        used = [i for i in operator.inputs + operator.outputs if i >= 0]
+        kept = [i for i in used if graph.tensors[i].is_state]
+        if kept and (operator.name != "SVDF" or kept != [operator.inputs[-1]] or kept[0] in taken):
+            what = f"tensor {kept[0]} is a state that lasts from one input to the next"
+            raise unsupported(graph, operator, f"{what}: only SVDF may have one")
+        taken.update(kept)
+
+
 def _check_order(graph: Graph) -> None:
     """Raise ModelError unless everything is written before it is read, and once."""
-    known = {-1, *graph.inputs} | {t.index for t in graph.tensors if t.data is not None}
+    known = {-1, *graph.inputs}
+    known |= {t.index for t in graph.tensors if t.data is not None or t.is_state}
     for operator in graph.operators:
         where = f"operator {operator.index} {operator.name}"
         for i in operator.inputs:

@@ -64,6 +64,7 @@ class Summary:
     weight_bytes: int  # of weights and biases
     flash_bytes: int  # of the file
     memory: Memory
+    state_bytes: int  # of tensors that last from one input to the next
 
     @property
     def sparsity(self) -> float:
@@ -72,8 +73,8 @@ class Summary:
 
     @property
     def peak_ram(self) -> int:
-        """Bytes of activations under the plan."""
-        return self.memory.size
+        """Bytes of activations under the plan, and of what lasts."""
+        return self.memory.size + self.state_bytes
 
 
 def summarize(file: bytes) -> Summary:
@@ -96,6 +97,7 @@ def summarize(file: bytes) -> Summary:
         weight_bytes=sum(t.bytes for t in trained),
         flash_bytes=graph.size,
         memory=plan_memory(graph),
+        state_bytes=sum(t.nbytes for t in graph.tensors if t.is_state),
     )
 
 

@@ -51,6 +51,7 @@ _OPTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "SQUEEZE": ("SqueezeOptions", {"squeeze_dims": "SqueezeDimsAsNumpy"}),
     "SOFTMAX": ("SoftmaxOptions", {"beta": "Beta"}),
     "STRIDED_SLICE": ("StridedSliceOptions", _MASKS),
+    "SVDF": ("SVDFOptions", {"rank": "Rank"} | _FUSED),
 }
 _POSITIVE = ("stride_h", "stride_w", "dilation_h", "dilation_w", "filter_h", "filter_w")
 _MOST = 2**16  # a stride or a filter beyond this is a damaged file

@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.int8_calls import Conv, Dense, MeanAxis, Pool, Shape
-from firmware.compiler.network import Ints, Layer, Network, Tensor, Weights
-from firmware.compiler.scales import rescaled
-
-Flags = NDArray[np.bool_]
+from firmware.compiler.network import Layer, Network, Tensor, Weights
+from firmware.compiler.rounding import Flags, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +157,7 @@ def _codes(layer: Layer, weights: Weights, sums: Ints) -> Ints:
 def _scaled(weights: Weights, sums: Ints, p: Conv | Dense) -> Ints:
     limits = p.range
     total = (sums + weights.bias + 2**31) % 2**32 - 2**31
-    codes = rescaled(total, weights.multipliers, weights.shifts) + limits.zero_point
+    codes = weights.rounding.codes(total) + limits.zero_point
     return codes.clip(limits.least, limits.most)
 
 
@@ -253,7 +251,7 @@ def _thin(
         codes = by_channel[:, :, kept_in].astype(np.int8)
         codes = codes.reshape(*weights.codes.shape[:-1], -1)
     rows = slice(None) if kept_out is None else kept_out
-    return Weights(codes[rows], bias[rows], weights.multipliers[rows], weights.shifts[rows])
+    return Weights(codes[rows], bias[rows], weights.rounding.of(rows))
 
 
 def _with(shape: Shape, channels: int) -> Shape:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.int8_calls import Activation, Call, Derived, Stored
+from core.int8_calls import Activation, Call, Derived, Stored, Svdf
 from core.int8_lower import lower
 from firmware.compiler.names import Namer
+from firmware.compiler.rounding import Ints, Once, Rounding, Twice
 from tflite_models.errors import ModelError
 from tflite_models.graph import Graph
 
-Ints = NDArray[np.int64]
+DTYPES = ("int8", "uint8", "float32")
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,13 @@ class Weights:
     """The constants of a layer that sums up products, one row for each output channel.
 
     codes: (outputs, *kernel), int8; a convolution's kernel is height × width × inputs, a
-    depthwise one's height × width, a fully connected layer's inputs.  The other three:
-    (outputs,), as the exact computation uses them; bias does not hold the zero point yet.
+    depthwise one's height × width, a fully connected layer's inputs.  bias: (outputs,), as the
+    exact computation uses it; it does not hold the zero point yet.
     """
 
     codes: NDArray[np.int8]
     bias: Ints
-    multipliers: Ints
-    shifts: Ints
+    rounding: Rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,12 @@ class Layer:
     weights: Weights | None = None
 
     @property
+    def state_bytes(self) -> int:
+        """Bytes that last from one input to the next."""
+        p = self.call.parameters
+        return 2 * p.units * p.rank * p.memory if isinstance(p, Svdf) else 0
+
+    @property
     def reads(self) -> tuple[int, ...]:
         """The tensors among the inputs."""
         return tuple(i for i in self.inputs if isinstance(i, int))
@@ -75,8 +81,10 @@ class Network:
     output: int
 
 
-def read_network(graph: Graph) -> Network:
+def read_network(graph: Graph, *, single: bool = False) -> Network:
     """The network of a graph with one input and one output.
+
+    single: fully connected layers round once, as LiteRT's reference kernels do.
 
     Raises UnsupportedModel for an operator that no kernel does, ModelError for more inputs.
     """
@@ -90,7 +98,7 @@ def read_network(graph: Graph) -> Network:
             call,
             tuple(_operand(graph, operand) for operand in call.inputs),
             call.output.tensor,
-            _weights(graph, call),
+            _weights(graph, call, single=single),
         )
         for call in program.calls
     )
@@ -105,6 +113,9 @@ def read_network(graph: Graph) -> Network:
 
 def _tensor(graph: Graph, index: int) -> Tensor:
     tensor = graph.tensors[index]
+    if tensor.dtype.name not in DTYPES:
+        allowed = ", ".join(DTYPES)
+        raise ModelError("graph", f"tensor {index} is {tensor.dtype.name}: {allowed} are allowed")
     shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
     return Tensor(index, shape, tensor.nbytes, tensor.dtype.name)
 
@@ -119,7 +130,7 @@ def _operand(graph: Graph, operand: Activation | Stored | Derived) -> int | Cons
     return Constant(operand.values)
 
 
-def _weights(graph: Graph, call: Call) -> Weights | None:
+def _weights(graph: Graph, call: Call, *, single: bool) -> Weights | None:
     if call.filter is None:
         return None
     codes = graph.tensors[call.filter.weights.tensor].data
@@ -132,6 +143,21 @@ def _weights(graph: Graph, call: Call) -> Weights | None:
         stored = graph.tensors[call.filter.bias.tensor].data
         assert stored is not None
         bias = stored.reshape(-1).astype(np.int64)
+    if single and call.kernel == "fully_connected":
+        scales = np.broadcast_to(_scales(graph, call), outputs)
+        return Weights(codes, bias, Once(scales))
     multipliers = np.broadcast_to(call.filter.multipliers.values, outputs).astype(np.int64)
     shifts = np.broadcast_to(call.filter.shifts.values, outputs).astype(np.int64)
-    return Weights(codes, bias, multipliers, shifts)
+    return Weights(codes, bias, Twice(multipliers, shifts))
+
+
+def _scales(graph: Graph, call: Call) -> NDArray[np.float64]:
+    """What the sums of a layer are multiplied by, for each channel or for all."""
+    operator = graph.operators[call.operator]
+    source, weights, target = (
+        graph.tensors[i].quantization for i in (*operator.inputs[:2], operator.outputs[0])
+    )
+    assert source is not None
+    assert weights is not None
+    assert target is not None
+    return np.asarray(float(source.scale[0]) * weights.scale.astype(float) / float(target.scale[0]))

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.int8_calls import Conv, Pair, Product, Sum
-from firmware.compiler.network import Ints, Layer
+from firmware.compiler.network import Layer
+from firmware.compiler.rounding import Ints
 
 ELEMENTWISE = frozenset({"lookup", "requantize"})
 

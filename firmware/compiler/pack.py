@@ -14,6 +14,8 @@ with the code 0 bridges more than 255.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,7 @@ UNPACKED = (0, 2, 1, 3)  # SXTB16 takes bytes 0 and 2 out of a word, then 1 and 
 DENSE_PAIRS = 3
 
 Codes = NDArray[np.int8]
+Layout = Literal["rows", "pairs"]  # of a whole model: what its processor's kernels read
 
 
 def fits_pairs(weights: Weights) -> bool:

@@ -8,9 +8,10 @@ from math import prod
 import numpy as np
 
 from core.int8_calls import Conv, Dense, Range, Sum
-from firmware.compiler.network import Ints, Layer, Weights
+from firmware.compiler.network import Layer, Weights
 from firmware.compiler.overlap import is_repeated
 from firmware.compiler.pack import fits_pairs, is_better_sparse
+from firmware.compiler.rounding import Ints, Once
 from firmware.compiler.scales import DEPTHWISE, SUMS, Form, Line, fit_line
 from firmware.compiler.sums import WeightedSum, weighted_sum
 
@@ -22,8 +23,8 @@ _MOST_SUM = {"conv": 1 << (31 - SUMS.lift), "depthwise": 1 << (31 - DEPTHWISE.li
 class Prepared:
     """A layer for a kernel of microfed/layers.h: "conv", "depthwise" or "dense".
 
-    bias: (outputs,), with the input's zero point folded in.  line None: codes are rounded
-    twice, with the multipliers and shifts of the weights.
+    bias: (outputs,), with the input's zero point folded in.  line None: sums are rounded as the
+    weights say, which is twice.
     """
 
     kind: str
@@ -53,8 +54,12 @@ def prepare(layer: Layer, *, stable: bool = False) -> Prepared | PreparedSum | N
     if weights is None or not isinstance(p, Conv | Dense):
         return None
     kind = _kind(layer)
-    if kind is None:
-        return None
+    return None if kind is None else _prepare_products(kind, p, weights, stable=stable)
+
+
+def _prepare_products(
+    kind: str, p: Conv | Dense, weights: Weights, *, stable: bool
+) -> Prepared | None:
     rows = weights.codes.reshape(len(weights.codes), -1).astype(np.int64)
     least = np.minimum(rows * -128, rows * 127).sum(axis=1)
     most = np.maximum(rows * -128, rows * 127).sum(axis=1)
@@ -65,6 +70,8 @@ def prepare(layer: Layer, *, stable: bool = False) -> Prepared | PreparedSum | N
     bias = (weights.bias - p.input_zero * rows.sum(axis=1) + 2**31) % 2**32 - 2**31
     form = DEPTHWISE if kind == "depthwise" else SUMS
     line = None if stable else _line(form, weights, bias, p.range, least, most)
+    if line is None and isinstance(weights.rounding, Once):
+        return None
     if (
         not stable
         and kind != "depthwise"
@@ -87,7 +94,7 @@ def _line(
 ) -> Line | None:
     if (np.abs(bias) + np.maximum(-least, most) >= 2**31).any():
         return None  # sums may wrap around; the kernel that rounds twice lets them
-    return fit_line(form, bias, weights.multipliers, weights.shifts, limits, least, most)
+    return fit_line(form, bias, weights.rounding, limits, least, most)
 
 
 def _kind(layer: Layer) -> str | None:

@@ -1,20 +1,19 @@
-"""One multiplication for a change of scale that rounds twice, and yet the same codes.
+"""One multiplication for a change of scale, and yet the codes of rounding.py.
 
-TensorFlow Lite Micro rounds a sum after the product with the multiplier and again after the
-shift.  As a function of the sum the code is a staircase of at most 255 steps.  Here the place
-of each step is computed exactly, and for each channel a line
+However it is rounded, as a function of the sum the code is a staircase of at most 255 steps.
+Here the place of each step is computed exactly, and for each channel a line
 
     code = ((sum << lift) + bias) · multiplier >> 32 + drop
 
 is sought that passes through all of them: between the last sum of one code and the first sum
-of the next it may run anywhere.  The second rounding is half away from zero, which moves the
-steps up to the zero point against those above it.  A layer that shows nothing below its zero
+of the next it may run anywhere.  Rounding half away from zero moves the steps up to the zero
+point against those above it.  A layer that shows nothing below its zero
 point (ReLU) has a straight line.  The line of any other is bent: `kink` is taken off where
 (sum << lift) + bias is negative, and zero point and rounding are added later:
 
     code = zero_point + ((x · multiplier >> 32) + 2^(drop − 1) >> drop)
 
-A layer where some channel has no such line keeps the computation that rounds twice.
+A layer where some channel has no such line keeps the computation that rounding.py describes.
 """
 
 from __future__ import annotations
@@ -22,17 +21,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.int8_calls import Range
 from core.int8_numbers import LEAST
+from firmware.compiler.rounding import Flags, Ints, Rounding
 
-FARTHEST = 22  # shift either way; a step that stays out of reach with it, does so beyond it
+LARGEST = 2.0**22  # scale
 LEVEL = 1 << 22  # the multiplier of a channel that shows one code only
 TRIALS = 600  # multipliers on either side of the nearest
-
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -77,52 +73,32 @@ class _Stairs:
 def fit_line(
     form: Form,
     bias: Ints,
-    multipliers: Ints,
-    shifts: Ints,
+    rounding: Rounding,
     limits: Range,
     least_sum: Ints,
     most_sum: Ints,
 ) -> Line | None:
     """The line of a layer whose channel c sums up to least_sum[c] … most_sum[c] before the bias.
 
-    bias, multipliers, shifts: what the exact computation uses, (channels,).  None if there
-    is no line, or if it would leave 32 bits.
+    bias: (channels,), as the exact computation uses it.  None if there is no line, or if it
+    would leave 32 bits.
     """
-    if (shifts > FARTHEST).any():
+    if (rounding.scales >= LARGEST).any():
         return None
     codes = np.arange(limits.least + 1, limits.most + 1) - limits.zero_point
-    near = shifts.clip(-FARTHEST)[:, None]
-    first = _least_sums(codes, multipliers[:, None], near) - bias[:, None]
+    first = rounding.least_sums(codes) - bias[:, None]
     reached = (first > least_sum[:, None]) & (first <= most_sum[:, None])
-    if (reached[shifts < -FARTHEST]).any():
+    if reached[rounding.too_near].any():
         return None
     stairs = _Stairs(form, limits.zero_point, codes, first, reached)
-    nearest = np.round(multipliers * 2.0 ** (shifts + (1 - form.lift + form.drop))).astype(np.int64)
+    nearest = np.round(rounding.scales * 2.0 ** (32 - form.lift + form.drop)).astype(np.int64)
     search = _Search(stairs, nearest)
     still = (least_sum == 0) & (most_sum == 0)
-    search.level(rescaled(least_sum + bias, multipliers, shifts), still)
+    search.level(rounding.codes(least_sum + bias), still)
     line = search.run()
     if line is None or not _stays_in_int32(form, line, least_sum, most_sum):
         return None
     return line
-
-
-def rescaled(sums: Ints, multipliers: Ints, shifts: Ints) -> Ints:
-    """What mf_rescale gives: sums · multipliers · 2^(shifts − 31), rounded twice."""
-    left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
-    product = ((sums << left) * multipliers + 2**30) >> 31
-    half = (np.int64(1) << right) >> 1
-    away = ((product < 0) & (right > 0)).astype(np.int64)
-    return np.asarray((product + half - away) >> right, np.int64)
-
-
-def _least_sums(codes: Ints, multipliers: Ints, shifts: Ints) -> Ints:
-    """The least sum, bias included, that has at least each code: (channels, codes)."""
-    left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
-    half = (np.int64(1) << right) >> 1
-    away = (codes <= 0) & (right > 0)  # exactly half: up if positive, down if negative
-    product = (codes << right) - half + away
-    return np.asarray(-((2**30 - (product << 31)) // (multipliers << left).clip(1)), np.int64)
 
 
 class _Search:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.int8_calls import Scale, Sum
-from firmware.compiler.scales import rescaled
+from firmware.compiler.rounding import rescaled
 
 DROP = 21  # MF_SUM_DROP
 FINER = 20  # bits that inputs gain before they are scaled, as in firmware/core/src/int8/add.c

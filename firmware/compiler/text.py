@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH = 100
-_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
+_TYPES = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "uint32": "uint32_t",
+    "float64": "double",
+}
 
 
 def value(x: Any, indent: int = 0) -> str:
@@ -38,10 +45,14 @@ def struct(members: dict[str, str]) -> str:
 def array(name: str, values: NDArray[Any], *, comment: str = "") -> str:
     """The definition of a constant array, with a comment above it."""
     numbers = ", ".join(_number(x) for x in np.asarray(values).ravel().tolist())
-    lines = wrap(numbers, WIDTH - 4, break_long_words=False)
     above = f"/* {comment} */\n" if comment else ""
-    body = "".join(f"    {line}\n" for line in lines)
-    return f"{above}{declaration(name, values)} = {{\n{body}}};\n"
+    return f"{above}{declaration(name, values)} = {{\n{wrapped(numbers)}}};\n"
+
+
+def wrapped(numbers: str) -> str:
+    """The inside of an initialiser, in indented lines."""
+    lines = wrap(numbers, WIDTH - 4, break_long_words=False)
+    return "".join(f"    {line}\n" for line in lines)
 
 
 def declaration(name: str, values: NDArray[Any]) -> str:
@@ -49,7 +60,9 @@ def declaration(name: str, values: NDArray[Any]) -> str:
     return f"const {_TYPES[values.dtype.name]} {name}[{values.size}]"
 
 
-def _number(x: int) -> str:
+def _number(x: float) -> str:
+    if isinstance(x, float):
+        return x.hex()
     return "INT32_MIN" if x == -(2**31) else str(x)
 
 

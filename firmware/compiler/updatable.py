@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware.compiler.text import array, declaration
-from firmware.compiler.write import Writer, either
+from firmware.compiler.write import Writer
 
 MAGIC = 0x5346464D  # MF_SLOT_MAGIC
 Member = tuple[str, NDArray[np.generic]]
@@ -47,6 +47,9 @@ class UpdatableWriter(Writer):
     def _layout(self, members: list[Member]) -> int:
         text = "\n".join([self._run(), *(declaration(name, values) for name, values in members)])
         return crc32(text.encode())
+
+    def _symbol(self, name: str) -> str:
+        return name  # a member of the slot
 
     def _run(self) -> str:
         """The layers, each put together where it runs."""
@@ -94,7 +97,7 @@ class UpdatableWriter(Writer):
             f"/* The constants of model.c, as they lie in a slot. */\n#ifndef {guard}\n"
             f'#define {guard}\n\n#include <stdint.h>\n\n#include "microfed/layers.h"\n'
             '#include "microfed/slot.h"\n\n'
-            f"{either(self._struct(dsp=True), self._struct(dsp=False))}\n"
+            f"{self._only()}{self._either(self._struct(dsp=True), self._struct(dsp=False))}\n"
             f"struct {name}_slot {{\n    mf_slot header;\n    struct {name}_constants constants;\n"
             f"}};\n\nextern const struct {name}_slot {name}_slot_a; /* what was compiled in */\n\n"
             "#endif\n"
@@ -109,7 +112,8 @@ class UpdatableWriter(Writer):
         return f"{layout}struct {self._name}_constants {{\n{fields}}};\n"
 
     def _weights_c(self) -> str:
-        return f'#include "weights.h"\n\n{either(self._slot(dsp=True), self._slot(dsp=False))}'
+        slots = self._either(self._slot(dsp=True), self._slot(dsp=False))
+        return f'#include "weights.h"\n\n{slots}'
 
     def _slot(self, *, dsp: bool) -> str:
         header = struct.unpack_from("<5I", self.update(dsp=dsp))

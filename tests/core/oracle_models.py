@@ -17,6 +17,7 @@ class Tensor:
     data: np.ndarray | None = None
     axis: int = 0
     dtype: str = "int8"
+    variable: bool = False
 
 
 @dataclass
@@ -41,8 +42,10 @@ OPTIONS = {
     "MUL": "MulOptions",
     "CONCATENATION": "ConcatenationOptions",
     "RESHAPE": "ReshapeOptions",
+    "SHAPE": "ShapeOptions",
     "SOFTMAX": "SoftmaxOptions",
     "STRIDED_SLICE": "StridedSliceOptions",
+    "SVDF": "SVDFOptions",
 }
 
 
@@ -86,6 +89,7 @@ def make_file(tensors, steps):
 def _tensor(model, tensor, index):
     made = schema.TensorT()
     made.name, made.shape, made.buffer = f"tensor {index}", list(tensor.shape), 0
+    made.isVariable = tensor.variable
     made.type = getattr(schema.TensorType, tensor.dtype.upper())
     if tensor.data is not None:
         buffer = schema.BufferT()

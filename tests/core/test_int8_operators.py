@@ -123,10 +123,22 @@ def test_a_table_holds_the_oracles_bytes_for_every_code(kind, scale, zero, seed,
 @pytest.mark.parametrize("seed", range(12))
 def test_a_change_of_scale_gives_the_oracles_bytes_for_every_code(kind, seed, all_codes):
     rng = np.random.default_rng(seed)
-    source = coded(rng)
-    target = source if kind == "RELU6" else coded(rng)
-    tensors = [activation((1, 256), **source), activation((1, 256), **target)]
+    tensors = [activation((1, 256), **coded(rng)), activation((1, 256), **coded(rng))]
     all_codes(make_file(tensors, [Step(kind, [0], 1)]))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_unsigned_codes_become_signed_ones_and_back_as_the_oracles_do(seed, same_as_oracle):
+    rng = np.random.default_rng(seed)
+    outside = {"dtype": "uint8", "zero": int(rng.integers(0, 256))}
+    scales = 0.05 * 2.0 ** rng.uniform(-1, 1, 3) if seed else (0.05,) * 3
+    tensors = [
+        activation((1, 256), scale=scales[0], **outside),
+        activation((1, 256), scale=scales[1], zero=outside["zero"] - 128),
+        activation((1, 256), scale=scales[2], **outside),
+    ]
+    file = make_file(tensors, [Step("QUANTIZE", [0], 1), Step("QUANTIZE", [1], 2)])
+    same_as_oracle(file, np.arange(256).astype(np.uint8)[None])
 
 
 def test_floats_become_codes_and_codes_floats_as_the_oracles_do(same_as_oracle):
@@ -212,6 +224,36 @@ def test_a_slice_gives_the_oracles_bytes(begin, end, stride, masks, same_as_orac
     ]
     options = {"beginMask": 0, "endMask": 0} | masks
     same_as_oracle(make_file(tensors, [Step("STRIDED_SLICE", [0, 1, 2, 3], 4, options)]))
+
+
+def test_a_shape_that_is_computed_is_not(same_as_oracle):
+    side = {"scale": 0.1, "zero": -11}
+    whole = {"scale": None, "dtype": "int32"}
+    tensors = [
+        activation((1, 4, 6), **side),
+        activation((1, 4, 6), **side),
+        activation((3,), **whole),
+        int32(1, 24, 0),
+        activation((3,), **whole),
+        activation((1, 24), **side),
+        activation((1, 24), **side),
+    ]
+    steps = [
+        Step("RELU6", [0], 1),
+        Step("SHAPE", [1], 2, {"outType": 2}),
+        Step("MUL", [2, 3], 4),
+        Step("RESHAPE", [1, 4], 5),
+        Step("RELU6", [5], 6),
+    ]
+    from core.int8_lower import lower
+    from tflite_models.graph import read_graph
+
+    calls = lower(read_graph(make_file(tensors, steps))).calls
+    assert [call.kernel for call in calls] == ["requantize", "requantize"]
+    del steps[1:3]
+    steps[1] = Step("RESHAPE", [1, 3], 5)
+    tensors[3] = int32(1, 24)
+    same_as_oracle(make_file(tensors, steps))
 
 
 def test_reshaped_tensors_are_not_copied(same_as_oracle):

@@ -35,6 +35,23 @@ def test_an_operator_without_a_kernel_is_named_with_its_tensors():
     )
 
 
+def test_an_operator_that_keeps_a_state_is_named_with_it():
+    tensors = [activation((1, 4)), activation((1, 8), variable=True), activation((1, 4))]
+    file = make_file(tensors, [Step("UNIDIRECTIONAL_SEQUENCE_LSTM", [0, 1], 2)])
+    with pytest.raises(UnsupportedModel, match=r"operator 0 UNI.*: tensor 1 is a state"):
+        read_graph(file)
+
+
+def test_sixteen_bit_activations_are_named_as_such():
+    tensors = [
+        activation((1, 4), dtype="int16"),
+        constant(np.ones((3, 4), np.int8)),
+        activation((1, 3), dtype="int16"),
+    ]
+    file = make_file(tensors, [Step("FULLY_CONNECTED", [0, 1, -1], 2)])
+    assert "tensor 0 ('tensor 0') is int16: int8 is allowed" in refusal(file)
+
+
 def test_a_mean_over_axes_with_another_between_them_is_refused():
     tensors = [activation((1, 5, 6, 7)), int32(1, 3), activation((1, 6))]
     assert "over axes [1, 3]" in refusal(make_file(tensors, [Step("MEAN", [0, 1], 2)]))

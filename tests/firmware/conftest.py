@@ -47,14 +47,8 @@ def same_as_oracle(run_compiled):
     pytest.importorskip("tflite_micro", reason="the oracle is for Linux on x86-64")
 
     def compare(file, x=None):
-        graph = read_graph(file)
         if x is None:
-            shape = graph.tensors[graph.inputs[0]].shape[1:]
-            rng = np.random.default_rng(5)
-            wide = rng.integers(-128, 128, (5, *shape))
-            near = np.clip(rng.normal(0, 20, (5, *shape)), -128, 127)
-            ends = [np.full(shape, -128), np.full(shape, 127)]
-            x = np.concatenate([ends, wide, near]).astype(np.int8)
+            x = some_inputs(file)
         wanted = oracle_outputs(file, x)
         for path, found in run_compiled(file, x).items():
             assert found.tobytes() == wanted.tobytes(), (
@@ -62,6 +56,17 @@ def same_as_oracle(run_compiled):
             )
 
     return compare
+
+
+def some_inputs(file):
+    """Both extremes and ten random inputs, of which one half is near the middle."""
+    graph = read_graph(file)
+    shape = graph.tensors[graph.inputs[0]].shape[1:]
+    rng = np.random.default_rng(5)
+    wide = rng.integers(-128, 128, (5, *shape))
+    near = np.clip(rng.normal(0, 20, (5, *shape)), -128, 127)
+    ends = [np.full(shape, -128), np.full(shape, 127)]
+    return np.concatenate([ends, wide, near]).astype(np.int8)
 
 
 @pytest.fixture

@@ -69,3 +69,17 @@ def test_a_missing_tool_is_named_with_where_to_get_it(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingToolError, match="arduino-cli, not installed: https://"):
         require("nano33ble")
+
+
+def test_two_models_go_into_one_program(tmp_path):
+    objects = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        write(folder, sources(compile_model(FILE.read_bytes(), name)))
+        for part in ("model", "weights"):
+            objects.append(tmp_path / f"{name}-{part}.o")
+            command = ["cc", "-std=c99", "-fPIC", f"-I{folder}", "-c", folder / f"{part}.c"]
+            subprocess.run([*command, "-o", objects[-1]], check=True)
+    linked = ["cc", "-shared", *objects, "-o", tmp_path / "both.so"]
+    done = subprocess.run(linked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

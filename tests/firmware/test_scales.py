@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from core.int8_calls import Range
-from firmware.compiler.scales import DEPTHWISE, SUMS, fit_line, rescaled
+from firmware.compiler.rounding import Twice, rescaled
+from firmware.compiler.scales import DEPTHWISE, SUMS, fit_line
 
 RELU = Range(-128, -128, 127)
 SIGNED = Range(7, -128, 127)
@@ -31,7 +32,7 @@ def test_a_line_agrees_with_two_roundings_on_every_sum(limits, form, seed):
     shifts = rng.integers(-9, -5, 16)
     bias = rng.integers(-20_000, 20_000, 16)
     reach = np.full(16, 90_000)
-    line = fit_line(form, bias, multipliers, shifts, limits, -reach, reach)
+    line = fit_line(form, bias, Twice(multipliers, shifts), limits, -reach, reach)
     if line is None:
         pytest.skip("no line for one of these channels")
     sums = np.arange(-90_000, 90_001)[None]
@@ -47,8 +48,7 @@ def test_most_layers_have_a_line():
         line = fit_line(
             SUMS,
             rng.integers(-20_000, 20_000, 32),
-            rng.integers(2**30, 2**31, 32),
-            rng.integers(-10, -6, 32),
+            Twice(rng.integers(2**30, 2**31, 32), rng.integers(-10, -6, 32)),
             RELU,
             np.full(32, -(2**20)),
             np.full(32, 2**20),
@@ -59,6 +59,6 @@ def test_most_layers_have_a_line():
 
 def test_a_dead_channel_shows_its_constant():
     one = np.array([1])
-    line = fit_line(SUMS, 3000 * one, 2**30 * one, -7 * one, RELU, 0 * one, 0 * one)
+    line = fit_line(SUMS, 3000 * one, Twice(2**30 * one, -7 * one), RELU, 0 * one, 0 * one)
     exact = rescaled(3000 * one, 2**30 * one, -7 * one) - 128
     assert codes_on(line, SUMS, RELU, np.array([[0]])) == exact

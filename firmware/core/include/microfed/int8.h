@@ -62,6 +62,17 @@ typedef struct {
 void mf_int8_fully_connected(const mf_int8_dense *p, const mf_int8_filter *filter,
                              const int8_t *input, int8_t *output);
 
+/* FULLY_CONNECTED as LiteRT's reference kernel computes it: the product of a sum and a scale,
+ * one for each output, is rounded once, half away from zero. */
+typedef struct {
+    const int8_t *weights;
+    const int32_t *bias;
+    const double *scales;
+} mf_int8_once_filter;
+
+void mf_int8_fully_connected_once(const mf_int8_dense *p, const mf_int8_once_filter *filter,
+                                  const int8_t *input, int8_t *output);
+
 /* AVERAGE_POOL_2D and MAX_POOL_2D: every window holds at least one tap inside the input. */
 typedef struct {
     mf_shape input, output;
@@ -136,6 +147,26 @@ typedef struct {
 } mf_int8_softmax_rows;
 
 void mf_int8_softmax(const mf_int8_softmax_rows *p, const int8_t *input, int8_t *output);
+
+/* SVDF of one vector.  A state of units · rank rows of `memory` codes, zero at first, lasts from
+ * one input to the next: each row forgets its first code and gains a sum of the input at its
+ * end.  An output is the sum of `rank` rows, each multiplied by its weights over time. */
+typedef struct {
+    int32_t inputs, units, rank, memory;
+    int32_t input_zero;
+    mf_int8_scale feature_scale; /* of a sum of the input to a code of the state */
+    mf_int8_scale scale;
+    mf_int8_range range;
+} mf_int8_svdf_layer;
+
+typedef struct {
+    const int8_t *weights;       /* [units · rank][inputs] */
+    const int16_t *time_weights; /* [units · rank][memory] */
+    const int32_t *bias;         /* one for each unit */
+} mf_int8_svdf_filter;
+
+void mf_int8_svdf(const mf_int8_svdf_layer *p, const mf_int8_svdf_filter *filter,
+                  const int8_t *input, int16_t *state, int8_t *output);
 
 /* LOGISTIC and TANH: table[code + 128].  The output may be the input. */
 typedef struct {

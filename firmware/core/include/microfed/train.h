@@ -108,6 +108,9 @@ MF_EXPORT int mf_has_path(int32_t path);
 
 typedef struct mf_plan mf_plan;
 
+/* Bytes that a plan of so many tensors and steps takes at most, for memory that is static. */
+#define MF_PLAN_BYTES(tensors, steps) (sizeof(ptrdiff_t) * (40 + 12 * (tensors) + 34 * (steps)))
+
 /* Bytes that a plan of the model takes; 0 for a model whose counts are out of range. */
 MF_EXPORT size_t mf_plan_bytes(const mf_train_model *model);
 
@@ -121,8 +124,12 @@ MF_EXPORT size_t mf_plan_bytes(const mf_train_model *model);
 MF_EXPORT mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains,
                                      int32_t tile, int32_t path, void *memory, size_t bytes);
 
-/* Bytes of memory that mf_train needs for so many samples; mf_gradient and mf_predict
- * need no more. */
+/* Bytes of memory that mf_train or mf_train_stored needs for so many samples.  Beside them a
+ * device needs the plan, the weights and 1.6 KB of stack.
+ *
+ * With `batch` ≤ tile, no momentum and no clipping, each layer is updated as soon as its
+ * gradient is there, and no gradient is kept (on the portable path); else one float for each
+ * parameter that trains is, with clipping two. */
 MF_EXPORT size_t mf_train_bytes(const mf_plan *plan, const mf_recipe *recipe, int32_t samples);
 
 /* Train from `received` on the samples; the order of batches and the rotations follow
@@ -136,6 +143,43 @@ MF_EXPORT mf_status mf_train(const mf_plan *plan, const mf_recipe *recipe,
                              const uint8_t *mask, float *weights, double losses[2], void *memory,
                              size_t bytes);
 
+/* A step's parameters as an int8 file has them: weights are code · scale, biases code · (scale ·
+ * input_scale), in float32. */
+typedef struct {
+    const int8_t *weights;
+    const int32_t *bias;  /* NULL: none */
+    const float *scales;  /* one for each output, or one for all */
+    const uint32_t *mask; /* bit i % 32 of word i / 32 is 0 where weight i is pruned, whose code
+                             is 0; NULL: none is */
+    int32_t scale_count;
+    float input_scale;
+} mf_stored;
+
+/* For devices of little memory: mf_plan_training on the portable path, but only the unpruned
+ * parameters that train are floats in memory.  All others are read from `stored`, an element
+ * for each step, which may lie in flash and must outlive the plan.  Parameters are those of
+ * one step only.  mf_gradient and mf_predict refuse such a plan. */
+MF_EXPORT mf_status mf_plan_stored(const mf_train_model *model, const uint8_t *trains,
+                                   const mf_stored *stored, int32_t tile, void *memory,
+                                   size_t bytes);
+
+/* How many parameters train under a plan of mf_plan_stored, pruned ones not among them. */
+MF_EXPORT size_t mf_stored_count(const mf_plan *plan);
+
+/* mf_train from the stored parameters, to the bits that mf_train gives.
+ *
+ * weights: the result, mf_stored_count(plan) floats, step after step, the weights of each
+ * before its biases. */
+MF_EXPORT mf_status mf_train_stored(const mf_plan *plan, const mf_recipe *recipe,
+                                    const mf_samples *samples, uint32_t seed, float *weights,
+                                    double losses[2], void *memory, size_t bytes);
+
+/* Make trained weights the update that is sent: less the stored ones. */
+MF_EXPORT void mf_stored_update(const mf_plan *plan, float *weights);
+
+/* Bytes of memory that mf_gradient needs; mf_predict needs no more. */
+MF_EXPORT size_t mf_gradient_bytes(const mf_plan *plan);
+
 /* The mean loss over the samples, and its gradient by all parameters (0 for those that
  * are not trained). */
 MF_EXPORT mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples,
@@ -146,8 +190,8 @@ MF_EXPORT mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples,
 MF_EXPORT mf_status mf_predict(const mf_plan *plan, const float *x, int32_t count,
                                const float *weights, float *outputs, void *memory, size_t bytes);
 
-/* sizeof mf_train_tensor, mf_train_step, mf_train_model, mf_recipe, mf_samples: whoever
- * builds them in another language checks that both mean the same. */
-MF_EXPORT extern const uint32_t mf_train_sizes[5];
+/* sizeof mf_train_tensor, mf_train_step, mf_train_model, mf_recipe, mf_samples, mf_stored:
+ * whoever builds them in another language checks that both mean the same. */
+MF_EXPORT extern const uint32_t mf_train_sizes[6];
 
 #endif

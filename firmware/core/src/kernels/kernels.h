@@ -41,7 +41,7 @@ typedef struct {
     int32_t columns;
     ptrdiff_t a_column; /* by_channel only: A[row, k] has a value for each column */
     ptrdiff_t b_column; /* product: 1 unless width is 1; by_channel: 0 is allowed too */
-    ptrdiff_t c_column;
+    ptrdiff_t c_column; /* product: 1 if width is 1 */
     bool adds;
     mf_hold hold;
 } mf_product;
@@ -58,10 +58,9 @@ typedef struct {
     const uint32_t *order;
 } mf_labels;
 
-/* One batch's update of a range of parameters. */
+/* What one batch's update of a range of parameters adds to its gradient. */
 typedef struct {
-    float learning_rate, momentum, weight_decay, proximal;
-    float clip; /* factor of the gradient, 1 for none */
+    float momentum, weight_decay, proximal;
 } mf_update;
 
 typedef struct {
@@ -82,12 +81,28 @@ typedef struct {
                             double loss, float share, float *gradient);
     float (*folded)(float lanes[16]);
     void (*squares)(const float *g, const uint8_t *mask, size_t n, float lanes[16]);
-    void (*update)(const mf_update *update, const float *g, const uint8_t *mask,
-                   const float *received, float *velocity, float *w, size_t n);
+    /* g ← momentum · g + decay · w + proximal · (w − received): what the chain of a batch's
+     * gradients starts from.  Without momentum, what g holds is not read. */
+    void (*begin)(const mf_update *update, const float *w, const float *received, float *g,
+                  size_t n);
+    void (*join)(float factor, const float *from, float *g, size_t n); /* g ← g + factor · from */
+    /* w ← w − learning_rate · g; of pruned parameters g ← 0 first.  mask NULL: none is pruned. */
+    void (*finish)(float learning_rate, const uint8_t *mask, float *g, float *w, size_t n);
 } mf_kernels;
 
 /* The kernels of a path (mf_path), or NULL where there are none. */
 const mf_kernels *mf_kernels_of(int32_t path);
+
+/* The width; a constant where there is only the portable path, so that a microcontroller has no
+ * code for wider vectors. */
+static inline int32_t mf_width(const mf_kernels *kernels) {
+#if defined(MF_WITH_X86_PATHS) || defined(__aarch64__)
+    return kernels->width;
+#else
+    (void)kernels;
+    return 1;
+#endif
+}
 
 extern const mf_kernels mf_kernels_portable, mf_kernels_avx2, mf_kernels_avx512, mf_kernels_neon;
 

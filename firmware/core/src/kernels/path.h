@@ -27,12 +27,13 @@
 #define MF_UNROLL
 #endif
 
+#include "kernels/simple.h"
+
 #include "kernels/product.h"
 
 #include "kernels/channel.h"
 #include "kernels/loss.h"
 #include "kernels/pool.h"
-#include "kernels/simple.h"
 #include "kernels/update.h"
 
 #define MF_KERNELS                                                                                 \
@@ -51,5 +52,7 @@
         .squared_error = squared_error,                                                            \
         .squares = squares,                                                                        \
         .folded = folded,                                                                          \
-        .update = update,                                                                          \
+        .begin = begin,                                                                            \
+        .join = join,                                                                              \
+        .finish = finish,                                                                          \
     }

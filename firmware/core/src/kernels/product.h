@@ -40,11 +40,12 @@ MF_RARE void scattered_slowly(const float lanes[MF_WIDTH], float *to, ptrdiff_t 
 }
 
 static inline mf_vector gathered(const float *from, ptrdiff_t step, int32_t n) {
-    return step == 1 && n == MF_WIDTH ? mf_load(from) : gathered_slowly(from, step, n);
+    return MF_WIDTH == 1 || (step == 1 && n == MF_WIDTH) ? mf_load(from)
+                                                         : gathered_slowly(from, step, n);
 }
 
 static inline void scattered(mf_vector v, float *to, ptrdiff_t step, int32_t n) {
-    if (step == 1 && n == MF_WIDTH) {
+    if (MF_WIDTH == 1 || (step == 1 && n == MF_WIDTH)) {
         mf_store(to, v);
     } else if (step == 1) {
         mf_store_part(to, v, n);
@@ -72,7 +73,7 @@ static inline int32_t lanes_of(int32_t columns, int vector) {
 /* What the sums of one row begin with. */
 MF_INLINE void begin_row(const int vectors, const block_columns *at, const float *c,
                          mf_vector sum[MF_VECTORS]) {
-    const ptrdiff_t step = at->p->c_column;
+    const ptrdiff_t step = MF_WIDTH == 1 ? 1 : at->p->c_column;
     MF_UNROLL for (int v = 0; v < vectors; v++) {
         if (at->p->adds) {
             sum[v] = gathered(c + at->c + v * MF_WIDTH * step, step, lanes_of(at->columns, v));
@@ -84,16 +85,30 @@ MF_INLINE void begin_row(const int vectors, const block_columns *at, const float
     }
 }
 
+/* One float has no vector to hold it with: hold_rows does, for less code in each block. */
 MF_INLINE void store_row(const int vectors, const block_columns *at, const vector_hold *hold,
                          float *c, const mf_vector sum[MF_VECTORS]) {
     const ptrdiff_t step = at->p->c_column;
     float *to = c + at->c;
     MF_UNROLL for (int v = 0; v < vectors; v++) {
-        const mf_vector value = held(sum[v], hold);
-        if (v < vectors - 1 && step == 1) {
-            mf_store(to + v * MF_WIDTH, value);
+        if (MF_WIDTH == 1) {
+            mf_store(to + v, mf_add(sum[v], mf_spread(0.0f)));
+        } else if (v < vectors - 1 && step == 1) {
+            mf_store(to + v * MF_WIDTH, held(sum[v], hold));
         } else {
-            scattered(value, to + v * MF_WIDTH * step, step, lanes_of(at->columns, v));
+            scattered(held(sum[v], hold), to + v * MF_WIDTH * step, step, lanes_of(at->columns, v));
+        }
+    }
+}
+
+static void hold_rows(const mf_product *p) {
+    const mf_loops *over = &p->rows;
+    for (int32_t i = 0; i < over->count[0]; i++) {
+        for (int32_t j = 0; j < over->count[1]; j++) {
+            float *row = p->c + i * over->second[0] + j * over->second[1];
+            for (int32_t k = 0; k < over->count[2]; k++, row += over->second[2]) {
+                hold(&p->hold, row, row, (size_t)p->columns);
+            }
         }
     }
 }
@@ -201,7 +216,33 @@ static void sweep(const block_columns *at, int vectors) {
     run(at, a, c, filled);
 }
 
-static void product(const mf_product *p) {
+/* The same loops with as much as possible in the innermost. */
+static mf_loops joined(mf_loops loops) {
+    for (int turn = 0; turn < 2; turn++) {
+        const int32_t inner = loops.count[2];
+        if (inner != 1 && loops.count[1] != 1 &&
+            (loops.first[1] != inner * loops.first[2] ||
+             loops.second[1] != inner * loops.second[2])) {
+            return loops;
+        }
+        if (inner == 1) {
+            loops.first[2] = loops.first[1];
+            loops.second[2] = loops.second[1];
+        }
+        loops.count[2] = inner * loops.count[1];
+        loops.count[1] = loops.count[0];
+        loops.first[1] = loops.first[0];
+        loops.second[1] = loops.second[0];
+        loops.count[0] = 1;
+    }
+    return loops;
+}
+
+static void product(const mf_product *given) {
+    mf_product own = *given;
+    own.rows = joined(given->rows);
+    own.depth = joined(given->depth);
+    const mf_product *p = &own;
     const int32_t vectors = (p->columns + MF_WIDTH - 1) / MF_WIDTH;
     int32_t done = 0;
     while (done < vectors) {
@@ -209,8 +250,8 @@ static void product(const mf_product *p) {
         const int32_t left = vectors - done;
         const int32_t blocks = (left + MF_VECTORS - 1) / MF_VECTORS;
         int32_t wide = (left + blocks - 1) / blocks;
-        if (MF_WIDTH == 1 && wide < MF_VECTORS) {
-            wide = 1; /* few kinds of blocks: less code */
+        if (MF_WIDTH == 1) {
+            wide = left < MF_VECTORS ? 1 : MF_VECTORS; /* few kinds of blocks: less code */
         }
         const int32_t column = done * MF_WIDTH;
         const int32_t rest = p->columns - column;
@@ -219,5 +260,9 @@ static void product(const mf_product *p) {
                                   rest < wide * MF_WIDTH ? rest : wide * MF_WIDTH};
         sweep(&at, (int)wide);
         done += wide;
+    }
+    if (MF_WIDTH == 1 &&
+        (p->hold.inverse != 0.0f || p->hold.low > -INFINITY || p->hold.high < INFINITY)) {
+        hold_rows(p);
     }
 }

@@ -16,34 +16,46 @@ static void squares(const float *g, const uint8_t *mask, size_t n, float lanes[L
     }
 }
 
-MF_INLINE void update_with(const bool momentum, const bool proximal, const mf_update *u,
-                           const float *g, const uint8_t *mask, const float *received,
-                           float *velocity, float *w, size_t n) {
+MF_INLINE void begin_with(const bool proximal, const mf_update *u, const float *w,
+                          const float *received, float *g, size_t n) {
     const mf_update own = *u;
+    const bool moves = own.momentum != 0.0f;
     for (size_t i = 0; i < n; i++) {
-        float step = (mask[i] ? g[i] : 0.0f) * own.clip;
-        step = mf_fma(own.weight_decay, w[i], step);
+        float start = moves ? own.momentum * g[i] : 0.0f;
+        start = mf_fma(own.weight_decay, w[i], start);
         if (proximal) {
-            const float start = mask[i] ? received[i] : 0.0f;
-            step = mf_fma(own.proximal, w[i] - start, step);
+            start = mf_fma(own.proximal, w[i] - received[i], start);
         }
-        if (momentum) {
-            velocity[i] = step = mf_fma(own.momentum, velocity[i], step) + 0.0f;
-        }
-        w[i] = mf_fma(-own.learning_rate, step, w[i]) + 0.0f;
+        g[i] = start + 0.0f;
     }
 }
 
-/* velocity NULL: no momentum. */
-static void update(const mf_update *u, const float *g, const uint8_t *mask, const float *received,
-                   float *velocity, float *w, size_t n) {
-    if (velocity == NULL && u->proximal == 0.0f) {
-        update_with(false, false, u, g, mask, received, velocity, w, n);
-    } else if (velocity == NULL) {
-        update_with(false, true, u, g, mask, received, velocity, w, n);
-    } else if (u->proximal == 0.0f) {
-        update_with(true, false, u, g, mask, received, velocity, w, n);
+static void begin(const mf_update *u, const float *w, const float *received, float *g, size_t n) {
+    if (u->proximal != 0.0f) {
+        begin_with(true, u, w, received, g, n);
+    } else if (u->momentum != 0.0f || u->weight_decay != 0.0f) {
+        begin_with(false, u, w, NULL, g, n);
     } else {
-        update_with(true, true, u, g, mask, received, velocity, w, n);
+        memset(g, 0, n * sizeof(float));
+    }
+}
+
+static void join(float factor, const float *from, float *g, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        g[i] = mf_fma(factor, from[i], g[i]) + 0.0f;
+    }
+}
+
+static void finish(float learning_rate, const uint8_t *mask, float *g, float *w, size_t n) {
+    if (mask == NULL) {
+        for (size_t i = 0; i < n; i++) {
+            w[i] = mf_fma(-learning_rate, g[i], w[i]) + 0.0f;
+        }
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const float step = mask[i] ? g[i] : 0.0f;
+        g[i] = step;
+        w[i] = mf_fma(-learning_rate, step, w[i]) + 0.0f;
     }
 }

@@ -1,7 +1,7 @@
 #include "train/span_loops.h"
 
-void mf_conv(const mf_kernels *kernels, const mf_geometry *g, int32_t samples, const float *x,
-             const mf_weights *weights, const mf_hold *hold, float *y) {
+void mf_conv(const mf_kernels *kernels, const mf_geometry *g, mf_part part, int32_t samples,
+             const float *x, const mf_weights *weights, const mf_hold *hold, float *y) {
     const ptrdiff_t width = g->columns.taps;
     for (mf_span row = {0}; mf_next_outputs(&g->rows, &row);) {
         for (mf_span column = {0}; mf_next_outputs(&g->columns, &column);) {
@@ -9,14 +9,15 @@ void mf_conv(const mf_kernels *kernels, const mf_geometry *g, int32_t samples, c
             kernels->product(&(mf_product){
                 .a = x + mf_position(row.source, column.source, g->columns.in, g->in_channels),
                 .b = weights->w + tap * weights->tap,
-                .c = y + mf_position(row.first, column.first, g->columns.out, g->out_channels),
+                .c = y + part.first +
+                     mf_position(row.first, column.first, g->columns.out, g->out_channels),
                 .start = weights->bias,
                 .start_step = 1,
                 .rows = mf_over_outputs(g, samples, &row, &column),
                 .depth = {.count = {1, row.taps, column.taps * g->in_channels},
                           .first = {0, (ptrdiff_t)g->columns.in * g->in_channels, 1},
                           .second = {0, width * g->in_channels * weights->tap, weights->tap}},
-                .columns = g->out_channels,
+                .columns = part.count,
                 .b_column = weights->output,
                 .c_column = 1,
                 .hold = *hold,
@@ -52,18 +53,16 @@ void mf_conv_by_input(const mf_kernels *kernels, const mf_geometry *g, int32_t s
 
 /* Rows are outputs, vectors lie over the `run` taps from `tap` on, which are neighbours in x
  * and all see from the same outputs. */
-static void by_run_of_taps(const mf_kernels *kernels, const mf_geometry *g, const mf_seen *seen,
-                           ptrdiff_t tap, int32_t run, const float *x, const float *by_y,
-                           float *by_w) {
+static void by_run_of_taps(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
+                           const mf_seen *seen, ptrdiff_t tap, int32_t run, const float *x,
+                           const float *by_y, float *by_w) {
     const ptrdiff_t per_output = (ptrdiff_t)g->rows.taps * g->columns.taps * g->in_channels;
     const mf_loops *over = &seen->over;
     kernels->product(&(mf_product){
-        .a = by_y + seen->y,
+        .a = by_y + seen->y + part.first,
         .b = x + seen->x,
         .c = by_w + tap,
-        .rows = {.count = {1, 1, g->out_channels},
-                 .first = {0, 0, 1},
-                 .second = {0, 0, per_output}},
+        .rows = {.count = {1, 1, part.count}, .first = {0, 0, 1}, .second = {0, 0, per_output}},
         .depth = {.count = {over->count[0], over->count[1], over->count[2]},
                   .first = {over->second[0], over->second[1], over->second[2]},
                   .second = {over->first[0], over->first[1], over->first[2]}},
@@ -76,19 +75,19 @@ static void by_run_of_taps(const mf_kernels *kernels, const mf_geometry *g, cons
 }
 
 /* Rows are all taps, vectors lie over the outputs; x has no padding. */
-static void by_outputs(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
-                       const float *x, const float *by_y, float *by_w) {
+static void by_outputs(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
+                       int32_t samples, const float *x, const float *by_y, float *by_w) {
     const int32_t run = g->columns.taps * g->in_channels;
     const mf_seen seen = mf_seen_by(g, samples, 0, 0);
     kernels->product(&(mf_product){
         .a = x,
-        .b = by_y,
+        .b = by_y + part.first,
         .c = by_w,
         .rows = {.count = {1, g->rows.taps, run},
                  .first = {0, (ptrdiff_t)g->columns.in * g->in_channels, 1},
                  .second = {0, run, 1}},
         .depth = seen.over,
-        .columns = g->out_channels,
+        .columns = part.count,
         .b_column = 1,
         .c_column = (ptrdiff_t)g->rows.taps * run,
         .adds = true,
@@ -97,25 +96,24 @@ static void by_outputs(const mf_kernels *kernels, const mf_geometry *g, int32_t 
 }
 
 /* Lanes that vectors of `width` spend on `count` values. */
-static int64_t lanes(int32_t count, int32_t width) {
-    return ((int64_t)count + width - 1) / width * width;
+static int32_t lanes(int32_t count, int32_t width) {
+    return (count + width - 1) / width * width;
 }
 
-void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
-                        const float *x, const float *by_y, float *padded, float *by_w) {
-    const mf_geometry plain = padded == NULL ? *g : mf_pad(g, samples, x, padded);
-    if (padded != NULL) {
-        x = padded;
-    }
+void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
+                        int32_t samples, const float *x, const float *by_y, float *padded,
+                        float *by_w) {
+    const mf_geometry plain = mf_pad(kernels, g, samples, &x, padded);
     const bool whole = mf_axis_is_whole(&plain.rows) && mf_axis_is_whole(&plain.columns);
     const bool wide = mf_axis_is_whole(&plain.columns);
     const int32_t run = g->in_channels * (wide ? g->columns.taps : 1);
     const int32_t runs = g->rows.taps * g->columns.taps * g->in_channels / run;
     /* Products take rows in eights. */
-    const int64_t over_taps = runs * lanes(run, kernels->width) * lanes(g->out_channels, 8);
-    const int64_t over_outputs = lanes(g->out_channels, kernels->width) * lanes(runs * run, 8);
-    if (whole && kernels->width > 1 && over_outputs < over_taps) {
-        by_outputs(kernels, &plain, samples, x, by_y, by_w);
+    const int32_t width = mf_width(kernels);
+    const int64_t over_taps = (int64_t)runs * lanes(run, width) * lanes(part.count, 8);
+    const int64_t over_outputs = (int64_t)lanes(part.count, width) * lanes(runs * run, 8);
+    if (whole && width > 1 && over_outputs < over_taps) {
+        by_outputs(kernels, &plain, part, samples, x, by_y, by_w);
         return;
     }
     const int32_t columns = wide ? 1 : g->columns.taps;
@@ -123,7 +121,7 @@ void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, int32_t
         for (int32_t j = 0; j < columns; j++) {
             const mf_seen seen = mf_seen_by(&plain, samples, i, j);
             const ptrdiff_t tap = ((ptrdiff_t)i * g->columns.taps + j) * g->in_channels;
-            by_run_of_taps(kernels, &plain, &seen, tap, run, x, by_y, by_w);
+            by_run_of_taps(kernels, &plain, part, &seen, tap, run, x, by_y, by_w);
         }
     }
 }

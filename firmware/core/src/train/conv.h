@@ -17,8 +17,14 @@ typedef struct {
     ptrdiff_t tap, output;
 } mf_weights;
 
-void mf_conv(const mf_kernels *kernels, const mf_geometry *g, int32_t samples, const float *x,
-             const mf_weights *weights, const mf_hold *hold, float *y);
+/* Neighbouring output channels: a step may go through them part by part.  Weights, their
+ * gradients and biases then begin with those of the first. */
+typedef struct {
+    int32_t first, count;
+} mf_part;
+
+void mf_conv(const mf_kernels *kernels, const mf_geometry *g, mf_part part, int32_t samples,
+             const float *x, const mf_weights *weights, const mf_hold *hold, float *y);
 
 /* The gradient by the input: stored, or added to what is there. */
 void mf_conv_by_input(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
@@ -26,8 +32,9 @@ void mf_conv_by_input(const mf_kernels *kernels, const mf_geometry *g, int32_t s
 
 /* Add the gradient by the weights (out, taps, in).  padded: room for a padded copy of x
  * where mf_padded_size asks for it, else NULL. */
-void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
-                        const float *x, const float *by_y, float *padded, float *by_w);
+void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
+                        int32_t samples, const float *x, const float *by_y, float *padded,
+                        float *by_w);
 
 /* Add the gradient by the bias: the sum over samples and positions. */
 void mf_by_bias(const mf_kernels *kernels, const mf_geometry *g, int32_t samples, const float *by_y,

@@ -63,10 +63,7 @@ void mf_depthwise_by_input(const mf_kernels *kernels, const mf_geometry *g, int3
 /* One row of taps at a time where no tap falls beside the sample, else tap by tap. */
 void mf_depthwise_by_weights(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
                              const float *x, const float *by_y, float *padded, float *by_w) {
-    const mf_geometry plain = padded == NULL ? *g : mf_pad(g, samples, x, padded);
-    if (padded != NULL) {
-        x = padded;
-    }
+    const mf_geometry plain = mf_pad(kernels, g, samples, &x, padded);
     const int32_t times = g->out_channels / g->in_channels;
     const int32_t run = mf_axis_is_whole(&plain.columns) ? g->columns.taps : 1;
     for (int32_t i = 0; i < g->rows.taps; i++) {

@@ -1,5 +1,6 @@
 /* When each value and gradient is needed, and where it then lies: pieces whose times do not
  * overlap share memory. */
+#include "train/max_pool.h"
 #include "train/plan.h"
 
 /* Moments: 0 the input is there; 1 … steps forward; then the loss; then backward. */
@@ -11,6 +12,43 @@ static int32_t loss_at(const mf_plan *plan) {
 }
 static int32_t backward_at(const mf_plan *plan, int32_t step) {
     return 2 * plan->model->step_count + 1 - step;
+}
+
+/* The only step that reads a tensor; −1: there are more, or none, or the loss reads it too. */
+static int32_t only_reader(const mf_train_model *model, int32_t tensor) {
+    int32_t reader = -1;
+    if (tensor == model->output || tensor == model->input) {
+        return -1;
+    }
+    for (int32_t s = 0; s < model->step_count; s++) {
+        for (int i = 0; i < mf_inputs_of(model->steps[s].kind); i++) {
+            if (model->steps[s].inputs[i] == tensor) {
+                if (reader >= 0) {
+                    return -1;
+                }
+                reader = s;
+            }
+        }
+    }
+    return reader;
+}
+
+/* Whether a max pool can do without its input on the way back: nobody else needs it, and the
+ * output has the very value of the winner. */
+static bool can_mark(const mf_plan *plan, int32_t index) {
+    const mf_train_step *step = &plan->model->steps[index];
+    const mf_train_tensor *out = &plan->model->tensors[step->output];
+    return step->kind == MF_MAX_POOL && mf_width(plan->kernels) == 1 &&
+           plan->steps[index].passes[0] &&
+           step->window.kernel_height * step->window.kernel_width <= MF_MOST_MARKED &&
+           !mf_is_held(out) && out->step == 0.0f &&
+           only_reader(plan->model, step->inputs[0]) == index;
+}
+
+bool mf_is_gated(const mf_plan *plan, int32_t step) {
+    const int32_t tensor = plan->model->steps[step].output;
+    const int32_t reader = only_reader(plan->model, tensor);
+    return mf_is_held(&plan->model->tensors[tensor]) && !(reader >= 0 && plan->steps[reader].marks);
 }
 
 static void needed(mf_piece *piece, int32_t moment) {
@@ -30,10 +68,13 @@ static void needed_behind(mf_plan *plan, int32_t index) {
     const mf_train_step *step = &plan->model->steps[index];
     const mf_step_plan *planned = &plan->steps[index];
     const int32_t moment = backward_at(plan, index);
-    if (mf_is_held(&plan->model->tensors[step->output]) || step->kind == MF_MAX_POOL) {
+    if (mf_is_gated(plan, index) || step->kind == MF_MAX_POOL) {
         needed(&plan->values[step->output], moment);
     }
-    if (planned->weight_gradient != MF_ABSENT || step->kind == MF_MAX_POOL) {
+    if (planned->marks) {
+        needed(&plan->winners[step->output], forward_at(index));
+        needed(&plan->winners[step->output], moment);
+    } else if (planned->weight_gradient != MF_ABSENT || step->kind == MF_MAX_POOL) {
         needed(&plan->values[step->inputs[0]], moment);
     }
     if (step->kind == MF_MUL) {
@@ -55,8 +96,11 @@ static void needed_behind(mf_plan *plan, int32_t index) {
 void mf_find_lifetimes(mf_plan *plan) {
     const mf_train_model *model = plan->model;
     for (int32_t t = 0; t < model->tensor_count; t++) {
-        plan->values[t].begin = plan->gradients[t].begin = 0;
-        plan->values[t].end = plan->gradients[t].end = -1;
+        plan->values[t].begin = plan->gradients[t].begin = plan->winners[t].begin = 0;
+        plan->values[t].end = plan->gradients[t].end = plan->winners[t].end = -1;
+    }
+    for (int32_t s = 0; s < model->step_count; s++) {
+        plan->steps[s].marks = can_mark(plan, s);
     }
     needed(&plan->values[model->input], 0);
     needed(&plan->values[model->output], loss_at(plan));
@@ -82,10 +126,11 @@ static bool is_needed(const mf_piece *piece) {
     return piece->end >= piece->begin;
 }
 
-/* Piece number i: values of all tensors, then their gradients. */
+/* Piece number i: values of all tensors, their gradients, their winners. */
 static mf_piece *piece_of(const mf_plan *plan, int32_t i) {
+    mf_piece *const kinds[] = {plan->values, plan->gradients, plan->winners};
     const int32_t tensors = plan->model->tensor_count;
-    return i < tensors ? &plan->values[i] : &plan->gradients[i - tensors];
+    return &kinds[i / tensors][i % tensors];
 }
 
 /* The lowest place at which a piece overlaps none that is placed and needed when it is. */
@@ -93,7 +138,7 @@ static ptrdiff_t lowest_place(const mf_plan *plan, const mf_piece *piece) {
     ptrdiff_t at = 0;
     for (bool moved = true; moved;) {
         moved = false;
-        for (int32_t i = 0; i < 2 * plan->model->tensor_count; i++) {
+        for (int32_t i = 0; i < 3 * plan->model->tensor_count; i++) {
             const mf_piece *other = piece_of(plan, i);
             if (other->at == MF_ABSENT || other->begin > piece->end || piece->begin > other->end) {
                 continue;
@@ -110,7 +155,7 @@ static ptrdiff_t lowest_place(const mf_plan *plan, const mf_piece *piece) {
 
 /* The largest first, each as low as it fits (Pisarchyk and Lee 2020, arXiv:2001.03288). */
 size_t mf_place_pieces(mf_plan *plan) {
-    const int32_t count = 2 * plan->model->tensor_count;
+    const int32_t count = 3 * plan->model->tensor_count;
     ptrdiff_t end = 0;
     for (int32_t i = 0; i < count; i++) {
         piece_of(plan, i)->at = MF_ABSENT;

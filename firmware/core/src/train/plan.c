@@ -2,15 +2,28 @@
 
 #include <string.h>
 
-enum { LINE = MF_ALIGN / sizeof(float) };
+#include "train/stored.h"
+
+enum {
+    LINE = MF_ALIGN / sizeof(float),
+    PART = 1024, /* floats: no more than one output's weights may be more */
+};
 
 static uint64_t lines(uint64_t floats) {
     return (floats + LINE - 1) / LINE * LINE;
 }
 
+/* Arrays of the plan begin at a multiple of what each of their members needs. */
 static size_t aligned(size_t bytes) {
-    return (bytes + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN;
+    const size_t unit = sizeof(int64_t);
+    return (bytes + unit - 1) / unit * unit;
 }
+
+/* What MF_PLAN_BYTES counts with; a negative size does not compile. */
+typedef char plans_fit[sizeof(mf_plan) + 5 * sizeof(int64_t) <= 40 * sizeof(ptrdiff_t) ? 1 : -1];
+typedef char pieces_fit[3 * sizeof(mf_piece) <= 12 * sizeof(ptrdiff_t) ? 1 : -1];
+typedef char
+    steps_fit[sizeof(mf_step_plan) + 2 * sizeof(mf_slot) <= 34 * sizeof(ptrdiff_t) ? 1 : -1];
 
 size_t mf_plan_bytes(const mf_train_model *model) {
     if (model->tensor_count < 1 || model->tensor_count > 1 << 12 || model->step_count < 1 ||
@@ -19,7 +32,7 @@ size_t mf_plan_bytes(const mf_train_model *model) {
     }
     const size_t tensors = (size_t)model->tensor_count, steps = (size_t)model->step_count;
     return aligned(sizeof(mf_plan)) + aligned(steps * sizeof(mf_step_plan)) +
-           2 * aligned(tensors * sizeof(mf_piece)) + aligned(2 * steps * sizeof(mf_slot));
+           3 * aligned(tensors * sizeof(mf_piece)) + aligned(2 * steps * sizeof(mf_slot));
 }
 
 /* Cut the plan's arrays from its memory. */
@@ -34,6 +47,8 @@ static mf_plan *carve(const mf_train_model *model, void *memory) {
     plan->values = (mf_piece *)(void *)at;
     at += aligned(tensors * sizeof(mf_piece));
     plan->gradients = (mf_piece *)(void *)at;
+    at += aligned(tensors * sizeof(mf_piece));
+    plan->winners = (mf_piece *)(void *)at;
     at += aligned(tensors * sizeof(mf_piece));
     plan->slots = (mf_slot *)(void *)at;
     plan->model = model;
@@ -78,7 +93,7 @@ static bool joins_well(const mf_geometry *g, int32_t width) {
 
 size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kind) {
     const mf_geometry *g = &step->geometry;
-    const int32_t width = plan->kernels->width;
+    const int32_t width = mf_width(plan->kernels);
     if (step->weight_gradient == MF_ABSENT || width == 1 ||
         (mf_axis_is_whole(&g->rows) && mf_axis_is_whole(&g->columns)) ||
         (kind == MF_CONV && !joins_well(g, width))) {
@@ -89,16 +104,33 @@ size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kin
     return (size_t)rows * (size_t)columns * (size_t)g->in_channels;
 }
 
-/* The gradient of a trained tensor: where another layer has the same one, the same. */
-static ptrdiff_t slot_for(mf_plan *plan, int32_t parameter, int32_t count, bool decays) {
+bool mf_is_in_place(const mf_plan *plan, int32_t step) {
+    return plan->stored == NULL ||
+           (plan->stored[step].mask == NULL && plan->steps[step].weight_gradient != MF_ABSENT);
+}
+
+/* The gradient of a trained tensor of `size` parameters: where another layer has the same one,
+ * the same. */
+static ptrdiff_t slot_for(mf_plan *plan, int32_t step, int32_t parameter, int32_t size,
+                          bool decays) {
     for (int32_t i = 0; i < plan->slot_count; i++) {
-        if (plan->slots[i].parameter == parameter && plan->slots[i].count == count) {
-            return plan->slots[i].gradient;
+        const mf_slot *other = &plan->slots[i];
+        if (parameter < other->parameter + other->to && other->parameter < parameter + size) {
+            plan->shared = true;
+        }
+        if (other->parameter == parameter && other->to == size) {
+            return other->gradient;
         }
     }
     const ptrdiff_t gradient = (ptrdiff_t)plan->trained; /* lay_out refuses what this cuts */
-    plan->slots[plan->slot_count++] =
-        (mf_slot){.parameter = parameter, .count = count, .gradient = gradient, .decays = decays};
+    const bool packed = plan->stored != NULL && decays;
+    const int32_t count = packed ? mf_unpruned(&plan->stored[step], 0, size) : size;
+    plan->slots[plan->slot_count++] = (mf_slot){.step = step,
+                                                .to = size,
+                                                .parameter = parameter,
+                                                .count = count,
+                                                .gradient = gradient,
+                                                .decays = decays};
     plan->trained += count;
     return gradient;
 }
@@ -113,10 +145,11 @@ static void plan_way_back(mf_plan *plan, const uint8_t *trains) {
         planned->weights = mf_weights_of(model, step);
         planned->weight_gradient = planned->bias_gradient = planned->packed = MF_ABSENT;
         if (planned->weights > 0 && (trains[s] & MF_TRAINS_WEIGHT)) {
-            planned->weight_gradient = slot_for(plan, step->weight, planned->weights, true);
+            planned->weight_gradient = slot_for(plan, s, step->weight, planned->weights, true);
         }
         if (planned->weights > 0 && step->bias >= 0 && (trains[s] & MF_TRAINS_BIAS)) {
-            planned->bias_gradient = slot_for(plan, step->bias, mf_outputs_of(model, step), false);
+            planned->bias_gradient =
+                slot_for(plan, s, step->bias, mf_outputs_of(model, step), false);
         }
         bool depends = planned->weight_gradient != MF_ABSENT || planned->bias_gradient != MF_ABSENT;
         for (int i = 0; i < mf_inputs_of(step->kind); i++) {
@@ -144,13 +177,52 @@ static void plan_way_back(mf_plan *plan, const uint8_t *trains) {
     }
 }
 
+/* Outputs of a step that make a part: as many as a block of kernels/product.h has rows, if
+ * their weights are not too many. */
+static int32_t part_of(const mf_train_step *step, int32_t taps, int32_t outputs) {
+    const int32_t fitting = PART / taps < 4 ? PART / taps : 4;
+    const int32_t most = step->kind == MF_DEPTHWISE ? outputs : fitting > 1 ? fitting : 1;
+    return most < outputs ? most : outputs;
+}
+
+static uint64_t largest(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+/* Room for parts of steps from `at` on; where it ends. */
+static uint64_t lay_out_parts(mf_plan *plan, uint64_t at) {
+    uint64_t outputs = 0, room = 0;
+    for (int32_t s = 0; s < plan->model->step_count; s++) {
+        mf_step_plan *planned = &plan->steps[s];
+        if (planned->weights == 0) {
+            continue;
+        }
+        const int32_t channels = planned->geometry.out_channels;
+        const int32_t taps = planned->weights / channels;
+        planned->part = part_of(&plan->model->steps[s], taps, channels);
+        const uint64_t part = (uint64_t)planned->part * (uint64_t)taps;
+        if (planned->weight_gradient != MF_ABSENT) {
+            plan->largest_part = (size_t)largest(plan->largest_part, part);
+        }
+        plan->largest_part = (size_t)largest(plan->largest_part, (uint64_t)channels);
+        if (plan->stored != NULL) {
+            outputs = largest(outputs, (uint64_t)channels);
+            room = mf_is_in_place(plan, s) ? room : largest(room, part);
+        }
+    }
+    plan->biases = (ptrdiff_t)at;
+    plan->places = plan->biases + (ptrdiff_t)outputs;
+    plan->room = plan->places + (ptrdiff_t)outputs;
+    return at + lines(2 * outputs + room);
+}
+
 /* Where everything lies in the workspace; false if that is more than can be addressed.
  *
  * A hostile model's sizes can wrap 32 bits, so they are summed in 64, which 2^13 tensors of
  * less than 2^31 floats cannot fill. */
 static bool lay_out(mf_plan *plan) {
     const mf_train_model *model = plan->model;
-    const int32_t width = plan->kernels->width;
+    const int32_t width = mf_width(plan->kernels);
     uint64_t at = 0, padded = 0, pieces = 0;
     plan->weights = MF_ABSENT;
     if (width > 1) {
@@ -174,8 +246,7 @@ static bool lay_out(mf_plan *plan) {
         planned->packed_row = (outputs + width - 1) / width * width;
         at += lines((uint64_t)(planned->weights / outputs + 1) * (uint64_t)planned->packed_row);
     }
-    plan->gradient = (ptrdiff_t)at;
-    at += lines((uint64_t)plan->trained);
+    at = lay_out_parts(plan, at);
     plan->padded = (ptrdiff_t)at;
     at += lines(padded * (uint64_t)plan->tile);
     plan->pieces = (ptrdiff_t)at;
@@ -183,9 +254,10 @@ static bool lay_out(mf_plan *plan) {
         const uint64_t size =
             lines((uint64_t)mf_elements(model->tensors[t].shape) * (uint64_t)plan->tile);
         plan->values[t].size = plan->gradients[t].size = (size_t)size;
-        pieces += 2 * size;
+        plan->winners[t].size = (size_t)lines((size + 3) / 4); /* bytes */
+        pieces += 3 * size;
     }
-    if (at + pieces + LINE > PTRDIFF_MAX / sizeof(float)) {
+    if (at + pieces + (uint64_t)plan->trained + LINE > PTRDIFF_MAX / sizeof(float)) {
         return false;
     }
     mf_find_lifetimes(plan);
@@ -194,15 +266,12 @@ static bool lay_out(mf_plan *plan) {
     return true;
 }
 
-mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains, int32_t tile,
-                           int32_t path, void *memory, size_t bytes) {
+/* What both kinds of plan ask of their arguments. */
+static mf_status check_arguments(const mf_train_model *model, int32_t tile, const void *memory,
+                                 size_t bytes) {
     const mf_status status = mf_check_model(model);
     if (status != MF_OK) {
         return status;
-    }
-    const mf_kernels *kernels = mf_kernels_of(path);
-    if (kernels == NULL) {
-        return MF_UNSUPPORTED;
     }
     if (tile < 1 || tile > 1 << 16) {
         return MF_BAD_ARGUMENT;
@@ -215,12 +284,51 @@ mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains, i
     if (bytes < mf_plan_bytes(model)) {
         return MF_NO_MEMORY;
     }
-    if ((uintptr_t)memory % MF_ALIGN != 0) {
-        return MF_MISALIGNED;
-    }
+    return (uintptr_t)memory % MF_ALIGN == 0 ? MF_OK : MF_MISALIGNED;
+}
+
+static mf_status plan_with(const mf_train_model *model, const uint8_t *trains,
+                           const mf_stored *stored, int32_t tile, const mf_kernels *kernels,
+                           void *memory) {
     mf_plan *plan = carve(model, memory);
     plan->kernels = kernels;
+    plan->stored = stored;
     plan->tile = tile;
     plan_way_back(plan, trains);
     return lay_out(plan) ? MF_OK : MF_NO_MEMORY;
+}
+
+mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains, int32_t tile,
+                           int32_t path, void *memory, size_t bytes) {
+    const mf_status status = check_arguments(model, tile, memory, bytes);
+    if (status != MF_OK) {
+        return status;
+    }
+    const mf_kernels *kernels = mf_kernels_of(path);
+    return kernels == NULL ? MF_UNSUPPORTED : plan_with(model, trains, NULL, tile, kernels, memory);
+}
+
+/* Whether some parameters are those of two steps, of which one could train and one be stored. */
+static bool shares_parameters(const mf_train_model *model) {
+    for (int32_t s = 0; s < model->step_count; s++) {
+        for (int32_t before = 0; before < s; before++) {
+            const mf_train_step *a = &model->steps[before], *b = &model->steps[s];
+            if (mf_weights_of(model, a) > 0 && mf_weights_of(model, b) > 0 &&
+                (a->weight == b->weight || (a->bias >= 0 && a->bias == b->bias))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+mf_status mf_plan_stored(const mf_train_model *model, const uint8_t *trains,
+                         const mf_stored *stored, int32_t tile, void *memory, size_t bytes) {
+    const mf_status status = check_arguments(model, tile, memory, bytes);
+    if (status != MF_OK) {
+        return status;
+    }
+    return shares_parameters(model)
+               ? MF_UNSUPPORTED
+               : plan_with(model, trains, stored, tile, mf_kernels_of(MF_PORTABLE), memory);
 }

@@ -21,6 +21,7 @@ typedef struct {
 typedef struct {
     mf_geometry geometry;
     int32_t weights;           /* how many; 0: a step without parameters */
+    int32_t part;              /* outputs whose weights are made, or updated, at a time */
     ptrdiff_t packed;          /* of its weights, tap by tap, in the workspace; or MF_ABSENT */
     int32_t packed_row;        /* floats from tap to tap there */
     ptrdiff_t weight_gradient; /* in the gradient; MF_ABSENT: not trained */
@@ -28,6 +29,7 @@ typedef struct {
     bool reached;   /* a gradient arrives at its output */
     bool passes[2]; /* it goes on to this input, */
     bool adds[2];   /* where another step has left one already */
+    bool marks;     /* a max pool that remembers the winners instead of its input */
 } mf_step_plan;
 
 /* A tensor's values, or the loss's gradient by them, for one tile. */
@@ -37,27 +39,35 @@ typedef struct {
     int32_t begin, end; /* first and last moment that it is needed; end < begin: never */
 } mf_piece;
 
-/* A trained range of the parameters. */
+/* A trained range of the parameters: numbers [from, to) of a step's weights, or biases. */
 typedef struct {
-    int32_t parameter, count;
-    ptrdiff_t gradient;
-    bool decays;
+    int32_t step, from, to;
+    int32_t parameter;  /* where it begins among all parameters */
+    int32_t count;      /* of those that have a gradient: pruned ones have none where the plan
+                           has stored parameters */
+    ptrdiff_t gradient; /* in the gradient, and among the parameters that train */
+    bool decays;        /* weights */
 } mf_slot;
 
 struct mf_plan {
     const mf_train_model *model;
     const mf_kernels *kernels;
+    const mf_stored *stored; /* by step; NULL: all parameters are floats in memory */
     mf_step_plan *steps;
     mf_piece *values;    /* by tensor */
     mf_piece *gradients; /* by tensor */
+    mf_piece *winners;   /* by tensor: bytes, of the outputs of max pools that mark them */
     mf_slot *slots;
     int32_t slot_count;
+    bool shared; /* some parameter is that of several steps */
     int32_t tile;
     int64_t trained; /* parameters: length of the gradient; more than there are if some overlap */
     /* The workspace, in floats from its start.  Weights: the working copy, where vectors may
      * be read beyond the end; with vectors of one float training works on the result. */
-    ptrdiff_t weights, gradient, padded, pieces;
+    ptrdiff_t weights, padded, pieces;
+    ptrdiff_t biases, places, room; /* for parts of steps (parts.c) */
     size_t workspace;
+    size_t largest_part; /* floats of the gradient that are updated at once */
 };
 
 /* MF_OK, or what is wrong with the model. */
@@ -73,11 +83,18 @@ int mf_inputs_of(int32_t kind);
 
 mf_geometry mf_geometry_of(const mf_train_model *model, const mf_train_step *step);
 
+/* Whether all weights of a step are floats in memory. */
+bool mf_is_in_place(const mf_plan *plan, int32_t step);
+
 /* Whether values of the tensor are held to a range. */
 bool mf_is_held(const mf_train_tensor *tensor);
 
 /* Floats that padded copies of a step's input take for each sample; 0 where none is made. */
 size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kind);
+
+/* Whether the way back through a step compares its output with the bounds that it is held to; a
+ * max pool behind it that marks its winners has done so. */
+bool mf_is_gated(const mf_plan *plan, int32_t step);
 
 /* Begin and end of every value and gradient, then a place for each (pieces.c). */
 void mf_find_lifetimes(mf_plan *plan);

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "train/conv.h"
+#include "train/max_pool.h"
+#include "train/parts.h"
 
 float *mf_value(const mf_run *run, int32_t tensor) {
     return run->workspace + run->plan->pieces + run->plan->values[tensor].at;
@@ -11,6 +13,10 @@ float *mf_value(const mf_run *run, int32_t tensor) {
 
 float *mf_gradient_of(const mf_run *run, int32_t tensor) {
     return run->workspace + run->plan->pieces + run->plan->gradients[tensor].at;
+}
+
+static uint8_t *winners_of(const mf_run *run, int32_t tensor) {
+    return (uint8_t *)(run->workspace + run->plan->pieces + run->plan->winners[tensor].at);
 }
 
 static mf_shape shape_of(const mf_run *run, int32_t tensor) {
@@ -29,6 +35,9 @@ static mf_hold hold_of(const mf_run *run, int32_t tensor) {
 
 void mf_pack(const mf_run *run) {
     const mf_train_model *model = run->plan->model;
+    if (mf_width(run->plan->kernels) == 1) {
+        return;
+    }
     for (int32_t s = 0; s < model->step_count; s++) {
         const mf_step_plan *planned = &run->plan->steps[s];
         if (planned->packed == MF_ABSENT) {
@@ -52,11 +61,15 @@ void mf_pack(const mf_run *run) {
     }
 }
 
+float *mf_input(const mf_run *run, int32_t sample) {
+    const int32_t input = run->plan->model->input;
+    return mf_value(run, input) + size_of(run, input, 1) * (size_t)sample;
+}
+
 void mf_feed(const mf_run *run, const float *x, int32_t sample) {
     const int32_t input = run->plan->model->input;
-    const size_t size = size_of(run, input, 1);
     const mf_hold hold = hold_of(run, input);
-    run->plan->kernels->hold(&hold, x, mf_value(run, input) + size * (size_t)sample, size);
+    run->plan->kernels->hold(&hold, x, mf_input(run, sample), size_of(run, input, 1));
 }
 
 static mf_pool pool_of(const mf_run *run, const mf_train_step *step) {
@@ -71,16 +84,20 @@ static void conv(const mf_run *run, int32_t index, int32_t samples, const float 
     const mf_step_plan *planned = &run->plan->steps[index];
     const mf_train_step *step = &run->plan->model->steps[index];
     const mf_hold hold = hold_of(run, step->output);
-    const ptrdiff_t taps = planned->weights / planned->geometry.out_channels;
+    const int32_t outputs = planned->geometry.out_channels;
+    const ptrdiff_t taps = planned->weights / outputs;
     const float *packed = run->workspace + planned->packed;
     mf_weights weights;
-    if (planned->packed != MF_ABSENT) {
+    if (mf_width(run->plan->kernels) > 1) {
         weights = (mf_weights){packed, packed + taps * planned->packed_row, planned->packed_row, 1};
+    } else if (mf_weights_in_place(run, index) != NULL) {
+        weights = (mf_weights){mf_weights_in_place(run, index), mf_bias_of(run, index), 1, taps};
     } else {
-        weights = (mf_weights){run->weights + step->weight,
-                               step->bias < 0 ? NULL : run->weights + step->bias, 1, taps};
+        mf_conv_in_parts(run, index, samples, x, &hold, y);
+        return;
     }
-    mf_conv(run->plan->kernels, &planned->geometry, samples, x, &weights, &hold, y);
+    mf_conv(run->plan->kernels, &planned->geometry, (mf_part){0, outputs}, samples, x, &weights,
+            &hold, y);
 }
 
 /* Whether no step before this one writes its output: it clears what it does not fill. */
@@ -149,14 +166,18 @@ static void forward_step(const mf_run *run, int32_t index, int32_t samples) {
         conv(run, index, samples, x, y);
         return;
     case MF_DEPTHWISE:
-        mf_depthwise(kernels, &planned->geometry, samples, x, run->weights + step->weight,
-                     step->bias < 0 ? NULL : run->weights + step->bias, &hold, y);
+        mf_depthwise(kernels, &planned->geometry, samples, x, mf_depthwise_weights(run, index),
+                     mf_bias_of(run, index), &hold, y);
         return;
     case MF_AVERAGE_POOL:
         mf_average(kernels, &planned->geometry, samples, x, &hold, y);
         return;
     case MF_MAX_POOL:
-        kernels->max_pool(&pool, samples, x, y);
+        if (planned->marks) {
+            mf_max_pool(&pool, samples, x, y, winners_of(run, step->output));
+        } else {
+            kernels->max_pool(&pool, samples, x, y);
+        }
         break;
     case MF_ADD:
         kernels->add(x, mf_value(run, step->inputs[1]), y, size);
@@ -222,42 +243,17 @@ static void place_back(const mf_run *run, int32_t index, int32_t samples, const 
     }
 }
 
-/* The gradients by weight and bias. */
-static void backward_parameters(const mf_run *run, int32_t index, int32_t samples,
-                                const float *by_y) {
-    const mf_plan *plan = run->plan;
-    const mf_train_step *step = &plan->model->steps[index];
-    const mf_step_plan *planned = &plan->steps[index];
-    float *gradient = run->workspace + plan->gradient;
-    if (planned->bias_gradient != MF_ABSENT) {
-        mf_by_bias(plan->kernels, &planned->geometry, samples, by_y,
-                   gradient + planned->bias_gradient);
-    }
-    if (planned->weight_gradient == MF_ABSENT) {
-        return;
-    }
-    float *padded =
-        mf_padded_size(plan, planned, step->kind) > 0 ? run->workspace + plan->padded : NULL;
-    float *by_w = gradient + planned->weight_gradient;
-    const float *x = mf_value(run, step->inputs[0]);
-    if (step->kind == MF_DEPTHWISE) {
-        mf_depthwise_by_weights(plan->kernels, &planned->geometry, samples, x, by_y, padded, by_w);
-    } else {
-        mf_conv_by_weights(plan->kernels, &planned->geometry, samples, x, by_y, padded, by_w);
-    }
-}
-
-/* The gradient by inputs[0] of a step with a window; spends by_y. */
+/* The gradient by inputs[0] of a step with a window; a pool spends by_y. */
 static void backward_window(const mf_run *run, int32_t index, int32_t samples, float *by_y) {
     const mf_kernels *kernels = run->plan->kernels;
     const mf_train_step *step = &run->plan->model->steps[index];
     const mf_step_plan *planned = &run->plan->steps[index];
     const mf_geometry *g = &planned->geometry;
-    const float *w = run->weights + step->weight;
     float *by_x = mf_gradient_of(run, step->inputs[0]);
     switch (step->kind) {
     case MF_DEPTHWISE:
-        mf_depthwise_by_input(kernels, g, samples, by_y, w, planned->adds[0], by_x);
+        mf_depthwise_by_input(kernels, g, samples, by_y, mf_depthwise_weights(run, index),
+                              planned->adds[0], by_x);
         return;
     case MF_AVERAGE_POOL:
         mf_average_by_input(kernels, g, samples, by_y, planned->adds[0], by_x);
@@ -267,13 +263,23 @@ static void backward_window(const mf_run *run, int32_t index, int32_t samples, f
         if (!planned->adds[0]) {
             memset(by_x, 0, size_of(run, step->inputs[0], samples) * sizeof(float));
         }
-        kernels->max_pool_back(&pool, samples, mf_value(run, step->inputs[0]),
-                               mf_value(run, step->output), by_y, by_x);
+        const float *y = mf_value(run, step->output);
+        if (planned->marks) {
+            const mf_hold hold = hold_of(run, step->inputs[0]);
+            mf_max_pool_back(&pool, samples, &hold, y, winners_of(run, step->output), by_y, by_x);
+        } else {
+            kernels->max_pool_back(&pool, samples, mf_value(run, step->inputs[0]), y, by_y, by_x);
+        }
         return;
     }
     default:
+        break; /* a convolution or a dense layer */
+    }
+    const float *w = mf_weights_in_place(run, index);
+    if (w != NULL) {
         mf_conv_by_input(kernels, g, samples, by_y, w, planned->adds[0], by_x);
-        return;
+    } else {
+        mf_conv_by_input_in_parts(run, index, samples, by_y, planned->adds[0], by_x);
     }
 }
 
@@ -283,12 +289,9 @@ static void backward_step(const mf_run *run, int32_t index, int32_t samples) {
     const mf_step_plan *planned = &run->plan->steps[index];
     const size_t size = size_of(run, step->output, samples);
     float *by_y = mf_gradient_of(run, step->output);
-    if (mf_is_held(&run->plan->model->tensors[step->output])) {
+    if (mf_is_gated(run->plan, index)) {
         const mf_hold hold = hold_of(run, step->output);
         kernels->gate(&hold, mf_value(run, step->output), by_y, size);
-    }
-    if (planned->weights > 0) {
-        backward_parameters(run, index, samples, by_y);
     }
     for (int i = 0; i < mf_inputs_of(step->kind); i++) {
         if (!planned->passes[i]) {
@@ -311,6 +314,9 @@ static void backward_step(const mf_run *run, int32_t index, int32_t samples) {
             backward_window(run, index, samples, by_y);
             break;
         }
+    }
+    if (planned->weights > 0) { /* last: it may change the weights */
+        mf_by_parameters(run, index, samples, by_y);
     }
 }
 

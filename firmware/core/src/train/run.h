@@ -2,6 +2,7 @@
 #ifndef MICROFED_RUN_H
 #define MICROFED_RUN_H
 
+#include "train/descent.h"
 #include "train/plan.h"
 
 /* A call's view of its memory. */
@@ -9,7 +10,12 @@ typedef struct {
     const mf_plan *plan;
     float *workspace;
     const float *weights; /* what steps read: the working copy, or the caller's */
-    bool rounded;         /* activations are moved to the grid of their int8 codes */
+    float *gradient;      /* by the parameters that train; where they are updated at once, room
+                             for part of it */
+    /* Not NULL: the tile is a whole batch, so that each part of the weights is updated as soon
+     * as its gradient is there. */
+    const mf_descent *at_once;
+    bool rounded; /* activations are moved to the grid of their int8 codes */
 } mf_run;
 
 /* Pack the weights for vectors; to be called whenever they have changed. */
@@ -18,7 +24,11 @@ void mf_pack(const mf_run *run);
 float *mf_value(const mf_run *run, int32_t tensor);
 float *mf_gradient_of(const mf_run *run, int32_t tensor);
 
-/* Hold `count` values from x to the range of the input, as sample number `sample`. */
+/* Where sample number `sample` of the input belongs. */
+float *mf_input(const mf_run *run, int32_t sample);
+
+/* Hold the values of x, which may lie there already, to the range of the input and put them
+ * there. */
 void mf_feed(const mf_run *run, const float *x, int32_t sample);
 
 /* From the input, which mf_feed has filled, to the output. */
@@ -29,7 +39,7 @@ void mf_forward(const mf_run *run, int32_t samples);
 double mf_loss(const mf_run *run, const mf_labels *labels, int32_t samples, double loss,
                float share);
 
-/* Add this tile's gradients of the parameters to the workspace's. */
+/* Add this tile's gradients of the parameters to the run's, or update the parameters. */
 void mf_backward(const mf_run *run, int32_t samples);
 
 #endif

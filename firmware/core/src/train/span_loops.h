@@ -67,10 +67,13 @@ static inline mf_seen mf_seen_by(const mf_geometry *g, int32_t samples, int32_t 
     return seen;
 }
 
-/* Copy x into its padded form; the geometry of the copy has no padding. */
-static inline mf_geometry mf_pad(const mf_geometry *g, int32_t samples, const float *x,
-                                 float *padded) {
+/* Where there is room for it, make x its padded copy, whose geometry has no padding. */
+static inline mf_geometry mf_pad(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
+                                 const float **x, float *padded) {
     mf_geometry wide = *g;
+    if (mf_width(kernels) == 1 || padded == NULL) {
+        return wide;
+    }
     wide.rows.in += g->rows.pad + mf_axis_pad_behind(&g->rows);
     wide.columns.in += g->columns.pad + mf_axis_pad_behind(&g->columns);
     wide.rows.pad = wide.columns.pad = 0;
@@ -78,13 +81,14 @@ static inline mf_geometry mf_pad(const mf_geometry *g, int32_t samples, const fl
     memset(padded, 0, (size_t)samples * (size_t)mf_in_size(&wide) * sizeof(float));
     for (int32_t s = 0; s < samples; s++) {
         for (int32_t i = 0; i < g->rows.in; i++) {
-            const float *from = x + s * mf_in_size(g) + (ptrdiff_t)i * (ptrdiff_t)row;
+            const float *from = *x + s * mf_in_size(g) + (ptrdiff_t)i * (ptrdiff_t)row;
             float *to =
                 padded + s * mf_in_size(&wide) +
                 mf_position(i + g->rows.pad, g->columns.pad, wide.columns.in, g->in_channels);
             memcpy(to, from, row * sizeof(float));
         }
     }
+    *x = padded;
     return wide;
 }
 
