@@ -18,11 +18,11 @@ from cli.options import config_argument, set_option
 from cli.output import Output, energy, percent, reports_errors, size
 from cli.shares import Shares, check_fleet, check_model, shares_of
 from tflite_models.boards import BOARDS, RUNTIME_RAM, STACK, fits
-from tflite_models.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aggregator.settings import FederatedSettings
     from device_sim.energy import Costs
     from device_sim.plan import Plan, Rollout
 
@@ -116,17 +116,17 @@ def _planned(
 ) -> tuple[dict[str, Any], bool]:
     """The plan as --json says it, and whether the model fits the board."""
     from cli.rehearse import rollout_of
-    from cli.work import work_of
+    from cli.work import measured_work
     from device_sim.energy import Costs
     from device_sim.plan import plan
     from tflite_models.inspect import summarize
 
     file = model.read_bytes()
-    costs = Costs.of(experiment.fleet, work_of(experiment, file))
+    costs = Costs.of(experiment.fleet, measured_work(experiment, file))
     rollout = rollout_of(experiment, shares, model)
     planned = plan(rollout, costs, interval * HOUR, inferences)
     verdict = fits(summarize(file), costs.board)
-    ram = training_ram(file, experiment.federated.train)
+    ram = training_ram(file, experiment.federated)
     room = costs.board.ram - RUNTIME_RAM - STACK
     fit = verdict.fits and ram <= room
     _show(rollout, costs, planned, out)
@@ -222,15 +222,17 @@ def _share(costs: Costs, planned: Plan) -> float | None:
     return None if "training" in costs.lacking else planned.joules / costs.capacity
 
 
-def training_ram(file: bytes, train: str) -> int:
+def training_ram(file: bytes, federated: FederatedSettings) -> int:
     """Bytes that training takes on a board, by the planner of the core."""
+    from cli.work import recipe_of
     from device_sim.memory import choices
+    from device_sim.native import core_recipe
     from tflite_models.graph import read_graph
     from tflite_models.parameters import layout_of
+    from tflite_models.scope import bits_of
 
     graph = read_graph(file)
-    found = {choice.name: choice.bytes for choice in choices(graph, layout_of(graph))}
-    if train not in found:
-        allowed = ", ".join(found)
-        raise ModelError("train", f"{train!r} is no part of this model: allowed are {allowed}")
-    return found[train]
+    layout = layout_of(graph)
+    recipe = core_recipe(recipe_of(federated, bits_of(layout, federated.train)))
+    found = {choice.name: choice.bytes for choice in choices(graph, layout, recipe)}
+    return found[federated.train]

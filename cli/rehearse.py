@@ -13,13 +13,13 @@ from cli.config import Experiment
 from cli.folder import held, prepare
 from cli.output import Output
 from cli.shares import Shares
+from cli.work import recipe_of
 from device_sim.plan import Rollout, differences, update_size
 from tflite_models.boards import board_named
 from tflite_models.graph import read_graph
 from tflite_models.parameters import Layout, Weights, layout_of
 from tflite_models.scope import bits_of, scope_of
 from wire.difference import Codes, encode_difference
-from wire.messages import Recipe
 from wire.objects import pack_base
 
 ROUNDS = 4  # that are rehearsed: they show how large the differences between versions are
@@ -48,7 +48,7 @@ def rollout_of(experiment: Experiment, shares: Shares, model: Path) -> Rollout:
     return Rollout(
         board=board_named(fleet.board),
         gateway="" if fleet.transport == "mqtt" else shares.devices[0],
-        recipe=_recipe(experiment, bits),
+        recipe=recipe_of(federated, bits),
         codec=experiment.wire.codec,
         budget=experiment.wire.budget_bytes,
         block=experiment.wire.block,
@@ -93,19 +93,3 @@ def rehearsed(
 
 def _codes(weights: Weights) -> Codes:
     return Codes(weights.codes, weights.scales)
-
-
-def _recipe(experiment: Experiment, bits: bytes) -> Recipe:
-    f = experiment.federated
-    return Recipe(
-        epochs=f.epochs,
-        batch=f.batch,
-        learning_rate=f.learning_rate,
-        momentum=f.momentum,
-        weight_decay=f.weight_decay,
-        proximal=f.proximal,
-        clip_norm=f.clip_norm,
-        rotation=f.rotation,
-        fake_quantize=int(f.fake_quantize),
-        trains=bits,
-    )

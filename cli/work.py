@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 from cli.config import Experiment
 
 if TYPE_CHECKING:
+    from aggregator.settings import FederatedSettings
     from device_sim.energy import Work
+    from wire.messages import Recipe
 
 
 def work_of(experiment: Experiment, file: bytes) -> Work:
@@ -29,6 +32,43 @@ def work_of(experiment: Experiment, file: bytes) -> Work:
     graph = read_graph(file)
     layout = layout_of(graph)
     return estimated(graph, layout, bits_of(layout, experiment.federated.train))
+
+
+def measured_work(experiment: Experiment, file: bytes) -> Work:
+    """Measure in QEMU, which takes some seconds, and remember it; else as `work_of`.
+
+    An estimate is what is left without a compiler or QEMU, and for a model that the compiler
+    of models cannot compile.
+    """
+    kept = _place(experiment, file)
+    if not kept.exists():
+        from cli.measure import measure
+
+        work = measure(experiment.federated, file)
+        if work is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            draft = kept.with_suffix(f".{os.getpid()}")
+            draft.write_text(json.dumps(asdict(work)) + "\n", encoding="utf-8")
+            draft.replace(kept)
+    return work_of(experiment, file)
+
+
+def recipe_of(f: FederatedSettings, bits: bytes) -> Recipe:
+    """What devices are told in the first round; `bits` say what trains."""
+    from wire.messages import Recipe
+
+    return Recipe(
+        epochs=f.epochs,
+        batch=f.batch,
+        learning_rate=f.learning_rate,
+        momentum=f.momentum,
+        weight_decay=f.weight_decay,
+        proximal=f.proximal,
+        clip_norm=f.clip_norm,
+        rotation=f.rotation,
+        fake_quantize=int(f.fake_quantize),
+        trains=bits,
+    )
 
 
 def _place(experiment: Experiment, file: bytes) -> Path:

@@ -1,5 +1,6 @@
 """`microfed plan` before a run, and the run's own books after it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def test_a_plan_is_what_a_run_then_counts(microfed, small, tmp_path, settings):
         assert fleet == pytest.approx(counted[name], rel=BOUND), name
     assert planned.json["joules"] == pytest.approx(counted["total"], rel=BOUND)
     assert ran.json["joules_per_device"] == pytest.approx(counted["total"] / 6)
+
+
+def test_a_measured_model_is_measured_once(microfed, small, cache):
+    if not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")):
+        pytest.skip("needs arm-none-eabi-gcc and qemu-system-arm")
+    asked = ("plan", small, "--model", MODEL, "--json")
+    first = microfed(*asked).json["instructions"]
+    kept = {path: path.stat().st_mtime_ns for path in (cache / "microfed").iterdir()}
+    assert first["measured"]
+    assert first["training"] > first["evaluation"] / 2 > first["inference"] > 0
+    assert microfed(*asked).json["instructions"] == first
+    assert kept == {path: path.stat().st_mtime_ns for path in (cache / "microfed").iterdir()}
 
 
 def test_a_plan_says_in_days_and_joules_what_the_board_and_the_link_make_of_it(microfed, small):
