@@ -7,7 +7,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -17,6 +17,7 @@ from cli.exits import Exit
 from cli.options import config_argument, set_option
 from cli.output import Output, energy, percent, reports_errors, size
 from cli.shares import Shares, check_fleet, check_model, shares_of
+from device_sim.settings import FleetSettings
 from tflite_models.boards import BOARDS, RUNTIME_RAM, STACK, fits
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from device_sim.energy import Costs
     from device_sim.plan import Plan, Rollout
 
-LINKS = ("none", "wifi", "ble", "lte-m", "lorawan", "lorawan-sf12")
+LINKS = get_args(FleetSettings.model_fields["link"].annotation)
 HOUR = 3600.0
 _SPENT_ON = {
     "training": "training",

@@ -18,9 +18,8 @@ from aggregator.records import read_record
 from cli.config import Experiment, load
 from cli.folder import BASE, CARD, CONFIG
 from cli.shares import Shares, shares_of
-from cli.work import work_of
 from datasets.errors import DataError
-from device_sim.energy import Costs
+from device_sim.energy import Costs, Work
 from report.record import (
     BuildStage,
     DeviceRow,
@@ -90,14 +89,15 @@ def _energy(run: Path, experiment: Experiment) -> EnergySpent | None:
     counted = [tally["joules"] for tally in tallies if "joules" in tally]
     if not counted:
         return None
-    work = work_of(experiment, (run / BASE).read_bytes())
+    told = tallies[0]["instructions"]
+    work = None if told is None else Work(**told)
     return EnergySpent(
         experiment.fleet.board,
         experiment.fleet.link,
         {name: sum(joules[name] for joules in counted) for name in counted[0] if name != "total"},
         sum(len(tally["devices"]) for tally in tallies),
         Costs.of(experiment.fleet, work).lacking,
-        work.measured,
+        measured=work is not None and work.measured,
     )
 
 

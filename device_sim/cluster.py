@@ -77,7 +77,7 @@ def run_on_ray(
     finally:
         for actor in actors:
             ray.kill(actor)
-    return FleetTally({name: t for tally in tallies for name, t in tally.devices.items()})
+    return FleetTally({name: t for tally in tallies for name, t in tally.devices.items()}, work)
 
 
 class _Shard:

@@ -110,7 +110,7 @@ async def run_fleet(
         await _live(lines, list(runners.values()))
     finally:
         workshop.close()
-    return FleetTally({name: runner.tally for name, runner in runners.items()})
+    return FleetTally({name: runner.tally for name, runner in runners.items()}, work)
 
 
 async def _live(lines: Sequence[Line], runners: Sequence[Runner]) -> None:

@@ -115,8 +115,8 @@ def update_size(codec: str, bounds: tuple[int, ...], budget: int) -> int:
 def differences(rehearsed: Iterable[int], decay: float, rounds: int) -> tuple[int, ...]:
     """Sizes of the differences that rounds 1 … `rounds` make, from those of the first few.
 
-    Steps shrink with the learning rate, and the bytes that code them about as its root: over
-    25 rounds of digits the mean is met within a percent, over 40 of har within docs/boards.md's.
+    Steps shrink with the learning rate, and the bytes that code them about as its root: an
+    observation, see docs/decisions/2026-11-21-joules-from-instructions.md.
     """
     sizes = list(rehearsed)
     mean, middle = sum(sizes) / len(sizes), (1 + len(sizes)) / 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from device_sim.energy import Energy
+from device_sim.energy import Energy, Work
 
 
 @dataclass(slots=True)
@@ -54,6 +54,7 @@ class FleetTally:
     """The counts of all devices of one process."""
 
     devices: Mapping[str, DeviceTally]
+    work: Work | None = None  # what the energy of training was counted by
 
     @property
     def energy(self) -> Energy:
@@ -86,6 +87,7 @@ class FleetTally:
             "bytes_down": self.bytes_down,
             "dropouts": sum(device.dropouts for device in self.devices.values()),
             "joules": self.energy.as_json(),
+            "instructions": None if self.work is None else asdict(self.work),
             "devices": {name: device.as_json() for name, device in self.devices.items()},
         }
 

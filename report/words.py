@@ -127,12 +127,6 @@ def key_figures(record: RunRecord) -> tuple[Figure, ...]:
         figures.append(Figure("Sent up", size(totals.bytes_up), note))
         each = size(totals.bytes_down / record.updates)
         figures.append(Figure("Sent down", size(totals.bytes_down), f"{each} an update"))
-    if record.energy and "training" not in record.energy.lacking:
-        price = record.joules_per_point
-        note = f"{record.energy.board}, {record.energy.link}"
-        if price is not None:
-            note += f"; {energy(price)} of the fleet for a point"
-        figures.append(Figure("Energy of a device", energy(record.energy.each), note))
     zeros = f"{percent(model.sparsity)} zeros"
     ram = "" if model.peak_ram is None else f", {size(model.peak_ram)} of RAM"
     figures.append(Figure("int8 model", size(model.bytes), zeros + ram))

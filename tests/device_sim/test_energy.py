@@ -1,6 +1,7 @@
 """Seconds and joules are those of the tables, counted message by message."""
 
 import math
+from typing import get_args
 
 import pytest
 
@@ -39,6 +40,10 @@ def test_what_has_no_source_is_said_and_costs_nothing():
     assert nothing.lacking["training"] == "nothing measured stands for a Cortex-M0+, 2 cores"
     assert Energy(up=1.0).as_json(nothing.lacking)["total"] is None
     assert Energy(up=1.0).as_json(("sleep",))["total"] == 1.0
+
+
+def test_every_kind_of_link_that_can_be_set_has_its_radio():
+    assert set(RADIOS) == set(get_args(FleetSettings.model_fields["link"].annotation))
 
 
 def test_every_board_has_its_core_in_the_table():

@@ -47,6 +47,10 @@ def told_figure(number):
     return "" if number is None else f"{number:g}"
 
 
+def told_microjoules(number):
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
 def test_the_table_of_what_boards_draw_is_that_of_the_code():
     text = (ROOT / "docs/boards.md").read_text("utf-8")
     table = text.split("| name | volts |")[1].split("\n\n")[0]
@@ -73,7 +77,7 @@ def test_the_table_of_links_is_that_of_the_code():
         ways = [(way, radio.payload_rate(way)) for way in (radio.up, radio.down)]
         if radio.name == "none":
             continue
-        each = [f"{1e6 * radio.joules(way, 1000) / 1000:.3g}" for way, _ in ways]
+        each = [told_microjoules(1e3 * radio.joules(way, 1000)) for way, _ in ways]
         rates = [f"{rate:,.0f}" for _, rate in ways]
         wanted.append(
             f"| `{radio.name}` | {radio.title} | {each[0]} | {each[1]} | {rates[0]} | {rates[1]} "

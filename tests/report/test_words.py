@@ -99,11 +99,10 @@ def test_joules_have_three_digits_and_a_unit_that_fits():
     assert words.energy(4.2e-7) == "420\N{NO-BREAK SPACE}nJ"
 
 
-def test_the_energy_of_a_device_is_a_key_figure_with_its_price(full):
-    figure = next(f for f in words.key_figures(full) if f.label == "Energy of a device")
-    assert figure.value == "1.62\N{NO-BREAK SPACE}J"  # 4.86 J of three devices
-    assert "stm32f405, ble" in figure.note
-    assert "953\N{NO-BREAK SPACE}mJ of the fleet for a point" in figure.note  # 5.1 points
-    unknown = replace(full.energy, lacking={"training": "nothing measured stands for a board"})
-    labels = [f.label for f in words.key_figures(replace(full, energy=unknown))]
-    assert "Energy of a device" not in labels
+def test_joules_for_a_point_need_points_and_joules(full):
+    assert full.joules_per_point == pytest.approx(4.86 / 5.1)
+    assert replace(full, accuracy_end=full.accuracy_start).joules_per_point is None
+    assert replace(full, energy=None).joules_per_point is None
+    unknown = replace(full.energy, lacking={"training": "nothing measured stands for it"})
+    assert replace(full, energy=unknown).joules_per_point is None
+    assert unknown.total == pytest.approx(0.36)
