@@ -15,7 +15,8 @@ from typing import Any
 
 from aggregator.errors import NoRunError
 from aggregator.round import Stage
-from aggregator.schema import SCHEMA_VERSION, STORE_NAME, Totals
+from aggregator.schema import SCHEMA_VERSION, STORE_NAME, Totals, weights_from
+from tflite_models.parameters import Weights
 from wire.messages import Reason
 
 
@@ -75,6 +76,13 @@ def read_record(directory: Path) -> RunRecord:
         identity = _identity(db)
         totals = Totals(*(identity.pop(key, 0) for key in ("bytes_up", "bytes_down")))
         return RunRecord(identity, _rounds(db), _refusals(db), _devices(db), totals)
+
+
+def read_versions(directory: Path) -> dict[int, Weights]:
+    """Every version of the model that the run in `directory` has; NoRunError if there is none."""
+    with _opened(directory) as db:
+        rows = db.execute("SELECT version, codes, scales FROM versions ORDER BY version")
+        return {version: weights_from(codes, scales) for version, codes, scales in rows}
 
 
 def has_begun(directory: Path) -> bool:

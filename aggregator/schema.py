@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aggregator.round import Answer
 from aggregator.versions import Model
+from tflite_models.parameters import Weights
 
 STORE_NAME = "state.sqlite"
 SCHEMA_VERSION = 3
@@ -90,3 +95,20 @@ class Loaded:
     answers: Mapping[str, Answer]  # in the open round
     earlier: Mapping[str, tuple[Answer, ...]]  # each device's last before it, newest first
     totals: Totals
+
+
+def codes_as_row(codes: NDArray[np.int32]) -> bytes:
+    """The codes of a version as a row of `versions` has them.
+
+    Most are small: three of the four planes cost nothing.
+    """
+    zigzag = ((codes << 1) ^ (codes >> 31)).astype("<u4")
+    return zlib.compress(zigzag.view(np.uint8).reshape(-1, 4).T.tobytes(), 1)
+
+
+def weights_from(codes: bytes, scales: bytes) -> Weights:
+    """A version as a row of `versions` has it."""
+    planes = np.frombuffer(zlib.decompress(codes), np.uint8).reshape(4, -1)
+    zigzag = np.ascontiguousarray(planes.T).view("<u4").reshape(-1)
+    found = ((zigzag >> 1) ^ -(zigzag & 1)).astype(np.int32)
+    return Weights(found, np.frombuffer(scales, "<f4").astype(np.float32))

@@ -12,14 +12,12 @@ import fcntl
 import json
 import os
 import sqlite3
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aggregator.errors import RunBusyError, StoreMismatchError
 from aggregator.round import REMEMBERED, Answer, Stage
@@ -31,6 +29,8 @@ from aggregator.schema import (
     Loaded,
     Opened,
     Totals,
+    codes_as_row,
+    weights_from,
 )
 from aggregator.versions import Model
 from tflite_models.parameters import Weights
@@ -178,7 +178,7 @@ class Store:
         row = self._db.execute(
             "SELECT codes, scales FROM versions WHERE version=?", (version,)
         ).fetchone()
-        return _weights(row[0], row[1])
+        return weights_from(row[0], row[1])
 
     def accuracies(self) -> dict[int, float]:
         """Accuracy of every version."""
@@ -237,7 +237,7 @@ class Store:
             "INSERT INTO versions VALUES (?, ?, ?, ?)",
             (
                 model.version,
-                _deflated(codes),
+                codes_as_row(codes),
                 scales.astype("<f4").tobytes(),
                 accuracy,
             ),
@@ -318,25 +318,6 @@ class Store:
 
 def _answer(number: int, nonce: bytes, reason: int | None, *rest: Any) -> Answer:
     return Answer(number, nonce, None if reason is None else Reason(reason), *rest)
-
-
-def _weights(codes: bytes, scales: bytes) -> Weights:
-    return Weights(
-        _inflated(codes),
-        np.frombuffer(scales, "<f4").astype(np.float32),
-    )
-
-
-def _deflated(codes: NDArray[np.int32]) -> bytes:
-    """Codes as schema.py says.  Most are small: three of the four planes cost nothing."""
-    zigzag = ((codes << 1) ^ (codes >> 31)).astype("<u4")
-    return zlib.compress(zigzag.view(np.uint8).reshape(-1, 4).T.tobytes(), 1)
-
-
-def _inflated(data: bytes) -> NDArray[np.int32]:
-    planes = np.frombuffer(zlib.decompress(data), np.uint8).reshape(4, -1)
-    zigzag = np.ascontiguousarray(planes.T).view("<u4").reshape(-1)
-    return ((zigzag >> 1) ^ -(zigzag & 1)).astype(np.int32)
 
 
 def _lock(directory: Path) -> int:

@@ -68,7 +68,7 @@ def with_devices(
 ) -> Heard:
     """The same run with simulated devices."""
     everybody = range(len(shares.devices))
-    fleet = simulation(experiment, shares, broker, everybody, run / "devices")
+    fleet = simulation(experiment, shares, broker, everybody, model, run / "devices")
     run_of = _Run(experiment, shares, model, broker, run)
     return asyncio.run(_heard(run_of, fleet, lambda _: None))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from cli.aggregate import aggregation, log_to, telling
 from cli.config import Experiment
 from cli.devices import simulation
+from cli.folder import BASE
 from cli.output import Output
 from cli.shares import Shares
 
@@ -35,7 +36,7 @@ async def _live(experiment: Experiment, shares: Shares, run: Path, out: Output) 
     with telling(experiment, out) as tell:
         serving = asyncio.create_task(aggregation(experiment, shares, broker, run, tell))
         fleet = asyncio.create_task(
-            simulation(experiment, shares, broker, everybody, run / "devices")
+            simulation(experiment, shares, broker, everybody, run / BASE, run / "devices")
         )
         try:
             await asyncio.wait({serving, fleet}, return_when=asyncio.FIRST_COMPLETED)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cli.output import Output, percent, size
+from cli.output import Output, energy, percent, size
+
+if TYPE_CHECKING:
+    from report.record import RunRecord
 
 
 def conclude(run: Path, seconds: float, out: Output) -> dict[str, Any]:
@@ -31,6 +34,13 @@ def conclude(run: Path, seconds: float, out: Output) -> dict[str, Any]:
             )
         ],
     )
+    if record.energy:
+        out.line(
+            f"energy  {energy(record.energy.each)} a device, on {record.energy.board} by "
+            f"{record.energy.link}"
+        )
+        for name, why in record.energy.lacking.items():
+            out.line(f"        without {name}: {why}")
     out.line(f"model   {run / 'model.tflite'}")
     out.line(f"report  {run / 'report.html'}")
     return {
@@ -46,4 +56,20 @@ def conclude(run: Path, seconds: float, out: Output) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "model": str(run / "model.tflite"),
         "run": str(run),
+        **_joules(record),
+    }
+
+
+def _joules(record: RunRecord) -> dict[str, Any]:
+    spent = record.energy
+    if spent is None:
+        return {"joules": None, "joules_per_device": None, "joules_per_point": None}
+    known = {name: None if name in spent.lacking else n for name, n in spent.joules.items()}
+    whole = "training" not in spent.lacking
+    return {
+        "joules": {**known, "total": spent.total if whole else None},
+        "joules_per_device": spent.each if whole else None,
+        "joules_per_point": record.joules_per_point,
+        "joules_lacking": dict(spent.lacking),
+        "joules_measured": spent.measured,
     }

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 @click.option("--first", default=0, show_default=True, help="The first device's number.")
 @click.option("--count", default=0, help="How many devices; 0, the default, is all from --first.")
 @click.option(
+    "--model",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The model that they will be taught: with it the energy of training is counted too.",
+)
+@click.option(
     "--out",
     "tally_path",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -48,6 +53,7 @@ def command(
     broker_url: str,
     first: int,
     count: int,
+    model: Path | None,
     tally_path: Path | None,
     vault: Path | None,
     out: Output,
@@ -75,9 +81,11 @@ def command(
     if experiment.fleet.engine == "ray":
         from device_sim.cluster import run_on_ray
 
-        tally = run_on_ray(**_fleet(experiment, shares, devices), broker=endpoint, vault=vault)
+        tally = run_on_ray(
+            **_fleet(experiment, shares, devices, model), broker=endpoint, vault=vault
+        )
     else:
-        tally = asyncio.run(simulation(experiment, shares, endpoint, devices, vault))
+        tally = asyncio.run(simulation(experiment, shares, endpoint, devices, model, vault))
     if tally_path is not None:
         tally.write(tally_path)
     out.line(
@@ -90,6 +98,7 @@ def command(
             "updates": tally.accepted,
             "bytes_up": tally.bytes_up,
             "bytes_down": tally.bytes_down,
+            "joules": tally.energy.as_json(() if model else ("training",)),
         }
     )
 
@@ -104,6 +113,7 @@ def simulation(
     shares: Shares,
     broker: Broker,
     which: range,
+    model: Path | None,
     vault: Path | None,
 ) -> Coroutine[Any, Any, FleetTally]:
     """Some devices of an experiment, as `device_sim.fleet` has them."""
@@ -112,13 +122,16 @@ def simulation(
     alone = experiment.fleet.transport == "memory"
     threads = max(1, (os.cpu_count() or 1) // (1 if alone else processes_of(experiment)))
     return run_fleet(
-        **_fleet(experiment, shares, which), broker=broker, threads=threads, vault=vault
+        **_fleet(experiment, shares, which, model), broker=broker, threads=threads, vault=vault
     )
 
 
-def _fleet(experiment: Experiment, shares: Shares, which: range) -> dict[str, Any]:
+def _fleet(
+    experiment: Experiment, shares: Shares, which: range, model: Path | None
+) -> dict[str, Any]:
     """What a fleet is told wherever it runs."""
     from cli.shares import device_id
+    from cli.work import work_of
     from device_sim.shard import Shard
     from device_sim.trainers import fastest_trainer
 
@@ -132,4 +145,5 @@ def _fleet(experiment: Experiment, shares: Shares, which: range) -> dict[str, An
         "seed": experiment.seed,
         "wire": experiment.wire,
         "trainer": fastest_trainer,
+        "work": None if model is None else work_of(experiment, model.read_bytes()),
     }

@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 COMMANDS = {
     "build": "Train, prune, quantise and convert a Keras model to an int8 .tflite.",
     "run": "Broker, aggregator and fleet together: teach a model, write a report.",
+    "plan": "Say what a roll-out will cost in bytes, joules and days.",
     "broker": "Run the MQTT broker of an experiment.",
     "aggregate": "Run the aggregator of an experiment against a broker.",
     "devices": "Run simulated devices of an experiment against a broker.",

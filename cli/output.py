@@ -103,6 +103,14 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
+def energy(joules: float) -> str:
+    """Joules as people read them."""
+    for unit, scale in (("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6)):
+        if joules >= scale:
+            return f"{joules / scale:.3g} {unit}"
+    return f"{joules * 1e9:.3g} nJ"
+
+
 def size(count: float | None) -> str:
     """Bytes as people read them."""
     if count is None:

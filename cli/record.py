@@ -15,13 +15,15 @@ import numpy as np
 from aggregator.errors import NoRunError
 from aggregator.records import RunRecord as Books
 from aggregator.records import read_record
-from cli.config import load
+from cli.config import Experiment, load
 from cli.folder import BASE, CARD, CONFIG, NODES
 from cli.shares import Shares, shares_of
 from datasets.errors import DataError
+from device_sim.energy import Costs, Work
 from report.record import (
     BuildStage,
     DeviceRow,
+    EnergySpent,
     ModelFacts,
     NodeFacts,
     RoundPoint,
@@ -78,6 +80,25 @@ def record_of(run: Path) -> RunRecord:
             BuildStage(*(stage[key] for key in STAGE)) for stage in card.get("stages", ())
         ),
         abandoned=sum(r.abandoned for r in books.rounds),
+        energy=_energy(run, experiment),
+    )
+
+
+def _energy(run: Path, experiment: Experiment) -> EnergySpent | None:
+    """What the device processes counted since each was last started."""
+    tallies = [_json(path) for path in sorted(run.glob("fleet-*.json"))]
+    counted = [tally["joules"] for tally in tallies if "joules" in tally]
+    if not counted:
+        return None
+    told = tallies[0]["instructions"]
+    work = None if told is None else Work(**told)
+    return EnergySpent(
+        experiment.fleet.board,
+        experiment.fleet.link,
+        {name: sum(joules[name] for joules in counted) for name in counted[0] if name != "total"},
+        sum(len(tally["devices"]) for tally in tallies),
+        Costs.of(experiment.fleet, work).lacking,
+        measured=work is not None and work.measured,
     )
 
 

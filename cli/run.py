@@ -123,7 +123,7 @@ def teach(experiment: Experiment, count: int, run: Path, out: Output) -> float:
         for first in range(nodes, count, share):
             which = ["--first", str(first), "--count", str(min(share, count - first))]
             tally = ["--out", str(run / f"fleet-{first}.json")]
-            keep = ["--keep", str(run / "devices")]
+            keep = ["--keep", str(run / "devices"), "--model", str(run / BASE)]
             log = run / f"devices-{first}.log"
             fleets.append(parts.start("devices", ["devices", *common, *which, *tally, *keep], log))
         _wait(aggregator, fleets, broker)

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from device_sim.energy import Work
 from device_sim.fleet import FleetTally, Shard, run_fleet
 from device_sim.models import TrainerOf
 from device_sim.settings import FleetSettings
@@ -59,6 +60,7 @@ def run_on_ray(
     wire: WireSettings,
     trainer: TrainerOf,
     vault: Path | None = None,
+    work: Work | None = None,
 ) -> FleetTally:
     """Run the devices as `run_fleet` does, on the cluster that Ray is, or becomes, connected to.
 
@@ -86,6 +88,7 @@ def run_on_ray(
         "wire": wire,
         "trainer": trainer,
         "vault": None if vault is None else vault.resolve(),
+        "work": work,
     }
     mark = "" if vault is None else _mark(vault)
     actors = [remote.remote(given, mark) for _ in range(min(shards, len(devices)))]
@@ -103,7 +106,7 @@ def run_on_ray(
     finally:
         for actor in actors:
             ray.kill(actor)
-    return FleetTally({name: t for tally in tallies for name, t in tally.devices.items()})
+    return FleetTally({name: t for tally in tallies for name, t in tally.devices.items()}, work)
 
 
 class _Shard:

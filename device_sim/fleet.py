@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from device_sim.energy import Costs, Work
 from device_sim.ground import Ground
 from device_sim.line import Gateway, Line, OwnLine
 from device_sim.models import Models, TrainerOf
@@ -52,6 +53,7 @@ async def run_fleet(
     trainer: TrainerOf,
     threads: int = 1,
     vault: Path | None = None,
+    work: Work | None = None,
 ) -> FleetTally:
     """Run the devices until the aggregator says that the run is over, and return their counts.
 
@@ -67,6 +69,7 @@ async def run_fleet(
         trainer: makes what trains a network; called once for each base file.
         threads: that train.
         vault: a folder where devices keep what must outlive this process; None: nowhere.
+        work: instructions of the model that is taught; None: training costs nothing.
 
     Raises:
         BrokerUnreachable: no device could reach the broker; a later loss is waited out.
@@ -74,7 +77,8 @@ async def run_fleet(
     gc.set_threshold(COLLECT_AFTER)
     workshop = Workshop(threads)
     kept = None if vault is None else Vault(vault)
-    ground = Ground(broker, Topics(fleet), workshop, kept, asyncio.Event())
+    costs = Costs.of(settings, work)
+    ground = Ground(broker, Topics(fleet), workshop, costs, kept, asyncio.Event())
     flash = min(board_named(settings.board).flash, MAX_OBJECT)
     models = Models(trainer, flash)
     kind = Traits("", settings.board, wire.block, flash, 0, frozenset(CODECS), models)
@@ -85,7 +89,7 @@ async def run_fleet(
         await _live(lines, runners)
     finally:
         workshop.close()
-    return FleetTally({runner.id: runner.tally for runner in runners})
+    return FleetTally({runner.id: runner.tally for runner in runners}, work)
 
 
 def _lines(
@@ -96,7 +100,7 @@ def _lines(
     def runner_of(name: str, gateway: str) -> Runner:
         rng = rng_of(seed, name)
         traits = replace(kind, id=name, samples=len(devices[name]), gateway=gateway)
-        return Runner(ground, traits, devices[name], profile_of(settings, rng), rng)
+        return Runner(ground, traits, devices[name], profile_of(settings, ground.costs, rng), rng)
 
     names = tuple(devices)
     if settings.transport == "mqtt":

@@ -66,7 +66,7 @@ class Native:
         plan = self._plan_for(recipe.trains)
         try:
             trained, before, after = plan.train(
-                *(_settings(recipe), np.ascontiguousarray(x), labels),
+                *(core_recipe(recipe), np.ascontiguousarray(x), labels),
                 *(seed & 0xFFFFFFFF, _flat(weights), self._mask),
             )
         except core.CoreError as error:
@@ -108,7 +108,8 @@ def _flat(weights: F32) -> F32:
     return np.ascontiguousarray(weights)
 
 
-def _settings(recipe: Recipe) -> core.Recipe:
+def core_recipe(recipe: Recipe) -> core.Recipe:
+    """A task's recipe as the core takes it."""
     return core.Recipe(
         recipe.epochs,
         recipe.batch,

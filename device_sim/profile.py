@@ -6,14 +6,8 @@ import random
 from dataclasses import dataclass
 from enum import Enum
 
+from device_sim.energy import Costs
 from device_sim.settings import FleetSettings
-
-# Orders of magnitude for a battery sensor with an ESP32 on a 1,000 mAh lithium cell, not
-# measurements: 0.7 W of radio at 350 kB/s, and 0.2 W of core for 10 ms a training sample.
-CAPACITY = 13_000.0  # joules of a full battery
-JOULES_PER_BYTE = 2e-6
-JOULES_PER_SAMPLE = 2e-3  # one sample, forward and backward, once
-LOW = 0.1  # share of the capacity below which a device will not train
 
 
 class Moment(Enum):
@@ -43,12 +37,15 @@ def rng_of(seed: int, device: str) -> random.Random:
     return random.Random(f"{seed} {device}")  # noqa: S311 - a simulation, not a secret
 
 
-def profile_of(settings: FleetSettings, rng: random.Random) -> Profile:
-    """Draw a device: its link is 0.5 to 1.5 times as fast as the fleet's mean, each way."""
+def profile_of(settings: FleetSettings, costs: Costs, rng: random.Random) -> Profile:
+    """Draw a device: its link is 0.5 to 1.5 times as fast as the fleet's mean, each way.
+
+    The mean is `rate`, and where that is 0 what the kind of link allows, if that counts.
+    """
     return Profile(
         board=settings.board,
-        up=settings.rate * rng.uniform(0.5, 1.5),
-        down=settings.rate * rng.uniform(0.5, 1.5),
+        up=(settings.rate or costs.rate(costs.radio.up)) * rng.uniform(0.5, 1.5),
+        down=(settings.rate or costs.rate(costs.radio.down)) * rng.uniform(0.5, 1.5),
         loss=settings.loss,
         dropout=settings.dropout,
         away=settings.away,
@@ -61,23 +58,3 @@ def fate_of_round(profile: Profile, rng: random.Random) -> Moment | None:
     # Two draws whatever comes of the first, so that a rate changes no other draw.
     strikes, moment = rng.random() < profile.dropout, rng.choice(tuple(Moment))
     return moment if strikes else None
-
-
-class Battery:
-    """Counts the energy that a device spends; nobody charges it."""
-
-    def __init__(self, charge: float) -> None:
-        self._joules = charge * CAPACITY
-
-    @property
-    def low(self) -> bool:
-        """True when there is too little left to train."""
-        return self._joules < LOW * CAPACITY
-
-    def radio(self, size: int) -> None:
-        """Spend what sending or receiving `size` bytes takes."""
-        self._joules -= size * JOULES_PER_BYTE
-
-    def training(self, samples: int) -> None:
-        """Spend what training on `samples` samples takes, every epoch counted."""
-        self._joules -= samples * JOULES_PER_SAMPLE

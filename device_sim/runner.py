@@ -9,6 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from device_sim.device import step
+from device_sim.energy import Meter
 from device_sim.events import (
     BatteryLow,
     Connected,
@@ -33,7 +34,7 @@ from device_sim.link import Link
 from device_sim.local_update import local_update
 from device_sim.mishap import Mishap
 from device_sim.notices import Notices
-from device_sim.profile import Battery, Profile
+from device_sim.profile import Profile
 from device_sim.shard import Shard
 from device_sim.state import Device, Stage, Traits
 from device_sim.tally import DeviceTally
@@ -68,13 +69,13 @@ class Runner:
     """One device.  Everything happens in calls from its line, its timer and the workshop."""
 
     __slots__ = (
-        "_battery",
         "_down",
         "_ground",
         "_heard",
         "_heard_bytes",
         "_line",
         "_loop",
+        "_meter",
         "_mishap",
         "_notices",
         "_restless",
@@ -97,7 +98,7 @@ class Runner:
         self._shard = shard
         kept, said = (None, ()) if ground.vault is None else ground.vault.load(traits.id)
         self._state = Device(traits, kept=kept, said=said)
-        self._battery = Battery(profile.battery)
+        self._meter = Meter(ground.costs, profile.battery, self.tally.energy)
         self._loop = asyncio.get_running_loop()
         # What cannot befall a device it does not carry: its source of chance alone is 2.5 KB.
         self._mishap = Mishap(profile, rng) if profile.dropout else None
@@ -138,6 +139,8 @@ class Runner:
         self._heard, self._heard_bytes = self._notices.messages, self._notices.bytes
         self._restless = True  # as the line has it of those who join
         self.tally.sessions += 1
+        self._meter.connected()
+        self._meter.passed(self._loop.time())
         self._feed(Connected())
 
     def arrived(self, topic: Topic, payload: bytes) -> None:
@@ -163,9 +166,10 @@ class Runner:
             self._heard, self._heard_bytes = notices.messages, notices.bytes
             self.arrived(Topic.ANNOUNCE, notices.payload)
             return
-        self.tally.messages_down += notices.messages - self._heard
-        self.tally.bytes_down += notices.bytes - self._heard_bytes
-        self._battery.radio(notices.bytes - self._heard_bytes)
+        messages, size = notices.messages - self._heard, notices.bytes - self._heard_bytes
+        self.tally.messages_down += messages
+        self.tally.bytes_down += size
+        self._meter.received(size, messages)
         self._heard, self._heard_bytes = notices.messages, notices.bytes
         self._happen(Received(Topic.ANNOUNCE, notices.payload), notices.at)
 
@@ -175,6 +179,7 @@ class Runner:
 
     def fall_silent(self) -> None:
         """Forget what is under way, and want nothing more."""
+        self._meter.passed(self._loop.time())
         self._cut_links()
         if self._timer:
             self._timer.cancel()
@@ -196,7 +201,7 @@ class Runner:
     # From the line, the clock and the workshop to the machine.
 
     def _receive(self, topic: Topic, payload: bytes) -> None:
-        self._battery.radio(len(payload))
+        self._meter.received(len(payload))
         self._feed(Received(topic, payload))
 
     def _feed(self, event: Event) -> None:
@@ -207,7 +212,7 @@ class Runner:
 
     def _happen(self, event: Event, now: float) -> None:
         """Take a step, and do what comes of it."""
-        if self._battery.low and not self._state.battery_low:
+        if self._meter.low and not self._state.battery_low:
             self._state, _ = step(self._state, BatteryLow(), now)
         before = self._state
         self._state, effects = step(before, event, now)
@@ -279,7 +284,7 @@ class Runner:
             self._state, _ = step(self._state, Lost(), self._loop.time())
             return
         payload = encode(effect.message)
-        self._battery.radio(len(payload))
+        self._meter.sent(len(payload))
         if effect.topic is Topic.STATE:
             topic = self._ground.topics.state(self.id)
             self._send(topic, payload, retain=effect.retain)
@@ -312,10 +317,24 @@ class Runner:
         task = effect.task
         self._work = self._ground.workshop.give(
             partial(local_update, effect.model, self._shard, task, self.id, effect.kept),
-            partial(self._trained, task),
+            partial(self._worked, task, self._loop.time()),
         )
         if self._mishap is not None:
             self._strike_soon(self._mishap.training())
+
+    def _worked(self, task: Task, began: float, result: Result) -> None:
+        """The work is done here; on the device it may take longer."""
+        pause = 0.0
+        if not isinstance(result, Exception):
+            pause = self._ground.costs.pause(result.samples, task.recipe.epochs)
+        if pause:
+            self._loop.call_at(began + pause, self._waited, self._work, task, result)
+        else:
+            self._trained(task, result)
+
+    def _waited(self, work: Work | None, task: Task, result: Result) -> None:
+        if work is not None and self._work is work:  # else it was cancelled while it lasted
+            self._trained(task, result)
 
     def _trained(self, task: Task, result: Result) -> None:
         self._work = None
@@ -323,7 +342,7 @@ class Runner:
             self._failed(result)
             self._feed(NotTrained(task))
         else:
-            self._battery.training(result.samples * task.recipe.epochs)
+            self._meter.trained(result.samples, task.recipe.epochs)
             self._feed(Trained(task, result))
 
     def _judged(self, verdict: Judged) -> None:

@@ -46,11 +46,21 @@ class FleetSettings(BaseModel):
         description="so many of the devices, the first ones, are real firmware: Cortex-M4F nodes "
         "in QEMU (docs/firmware.md)",
     )
+    link: Literal["none", "wifi", "ble", "lte-m", "lorawan", "lorawan-sf12"] = Field(
+        "wifi",
+        description="what connects the devices: what a byte costs in joules (docs/boards.md), and "
+        'with clock = "device" in time. none: nothing',
+    )
+    clock: Literal["host", "device"] = Field(
+        "host",
+        description="host: training takes as long as this machine takes, and links do not delay "
+        "unless rate is set. device: training and links take as long as they do on the board",
+    )
     rate: float = Field(
         0.0,
         ge=0,
         description="mean speed of a device's link in bytes a second each way; devices differ by "
-        "up to half of it; 0 is unlimited",
+        'up to half of it; 0 is unlimited, or with clock = "device" what the kind of link allows',
     )
     loss: float = Field(
         0.0,
@@ -69,6 +79,12 @@ class FleetSettings(BaseModel):
     )
     battery: float = Field(
         1.0, ge=0, le=1, description="charge of every battery at the start; 1 is full"
+    )
+    capacity: float = Field(
+        1000.0,
+        gt=0,
+        le=1e6,
+        description="mAh of a full battery at 3.7 V; 1000 is a small lithium cell, as sensors have",
     )
 
     @model_validator(mode="after")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from device_sim.energy import Energy, Work
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class DeviceTally:
     messages_down: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+    energy: Energy = field(default_factory=Energy)
 
     def as_json(self) -> dict[str, Any]:
         """The counts as JSON knows them."""
@@ -42,6 +45,7 @@ class DeviceTally:
             "bytes_down": self.bytes_down,
             "messages_up": self.messages_up,
             "messages_down": self.messages_down,
+            "joules": self.energy.as_json(),
         }
 
 
@@ -50,6 +54,15 @@ class FleetTally:
     """The counts of all devices of one process."""
 
     devices: Mapping[str, DeviceTally]
+    work: Work | None = None  # what the energy of training was counted by
+
+    @property
+    def energy(self) -> Energy:
+        """Joules of all devices."""
+        energy = Energy()
+        for device in self.devices.values():
+            energy.add(device.energy)
+        return energy
 
     @property
     def accepted(self) -> int:
@@ -73,6 +86,8 @@ class FleetTally:
             "bytes_up": self.bytes_up,
             "bytes_down": self.bytes_down,
             "dropouts": sum(device.dropouts for device in self.devices.values()),
+            "joules": self.energy.as_json(),
+            "instructions": None if self.work is None else asdict(self.work),
             "devices": {name: device.as_json() for name, device in self.devices.items()},
         }
 

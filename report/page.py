@@ -29,6 +29,7 @@ def page(record: RunRecord) -> str:
     environment.filters |= {
         "percent": words.percent,
         "duration": words.duration,
+        "energy": words.energy,
         "grouped": "{:,}".format,
     }
     return environment.get_template("report.html.j2").render(
@@ -45,6 +46,7 @@ def page(record: RunRecord) -> str:
         operators=_runs(record.model.operators),
         refusals=_refusals(record),
         settings=record.config,
+        spent_on=words.SPENT_ON,
     )
 
 

@@ -79,6 +79,28 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergySpent:
+    """Joules of all devices together, estimated for one kind of board and link."""
+
+    board: str
+    link: str
+    joules: Mapping[str, float]  # what they were spent on -> joules
+    devices: int
+    lacking: Mapping[str, str] = field(default_factory=dict)  # what is not estimated, and why
+    measured: bool = False  # whether instructions were counted in QEMU, or taken from a fit
+
+    @property
+    def total(self) -> float:
+        """All that is known."""
+        return sum(joules for name, joules in self.joules.items() if name not in self.lacking)
+
+    @property
+    def each(self) -> float:
+        """Joules of a device, on average."""
+        return self.total / max(1, self.devices)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What the int8 file is made of and what it asks of a board."""
 
@@ -110,8 +132,17 @@ class RunRecord:
     devices: tuple[DeviceRow, ...] = ()
     stages: tuple[BuildStage, ...] = ()  # in the order of the build
     abandoned: int = 0  # rounds that ended below their quorum and changed nothing
+    energy: EnergySpent | None = None  # None: nobody counted
 
     @property
     def updates(self) -> int:
         """Updates that were counted, over all rounds."""
         return sum(r.accepted for r in self.rounds)
+
+    @property
+    def joules_per_point(self) -> float | None:
+        """Joules of the fleet for each point of accuracy won; None: none was, or nobody counted."""
+        gained = 100 * (self.accuracy_end - self.accuracy_start)
+        if self.energy is None or "training" in self.energy.lacking or gained <= 0:
+            return None
+        return self.energy.total / gained

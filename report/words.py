@@ -47,6 +47,23 @@ def size(count: float) -> str:
     return f"{value:.{0 if value >= 99.95 else 1}f}{NBSP}{unit}"
 
 
+def energy(joules: float) -> str:
+    """Joules with three digits: 0.0123 -> "12.3 mJ"."""
+    for unit, scale in (("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6)):
+        if joules >= scale:
+            return f"{joules / scale:.3g}{NBSP}{unit}"
+    return f"0{NBSP}J" if joules == 0 else f"{joules * 1e9:.3g}{NBSP}nJ"
+
+
+SPENT_ON = {
+    "training": "Training",
+    "up": "Sending",
+    "down": "Receiving",
+    "connecting": "Connecting",
+    "sleep": "Sleeping",
+}
+
+
 def times(ratio: float) -> str:
     """12.34 -> "12×", 4.56 -> "4.6×"."""
     return f"{ratio:.{0 if ratio >= 9.95 else 1}f}×"

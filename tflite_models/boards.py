@@ -23,6 +23,30 @@ class UnknownBoardError(Exception):
 
 
 @dataclass(frozen=True)
+class Core:
+    """How many cycles a kind of core takes for an instruction that a Cortex-M4F executes.
+
+    `cycles` is an estimate, and `least` and `most` its range: docs/boards.md says from what.
+    None: such a core does not execute those instructions, so nothing measured stands for it.
+    """
+
+    name: str
+    cycles: float | None = None
+    least: float | None = None
+    most: float | None = None
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a board's chip draws, typically, at room temperature."""
+
+    volts: float
+    active_ma: float  # while it computes at the table's clock, radio off
+    sleep_ua: float | None  # between rounds, with what must be kept and a clock; None: no source
+    source: str
+
+
+@dataclass(frozen=True)
 class Board:
     """A board: `flash` holds program and model, `ram` is what data may use in one piece."""
 
@@ -33,6 +57,35 @@ class Board:
     flash: int
     ram: int
     source: str
+    power: Power | None = None  # None: no source for what it draws while it computes
+
+    def seconds(self, instructions: float) -> float | None:
+        """How long so many instructions of a Cortex-M4F take here; None: that is not known."""
+        cycles = CORES[self.core].cycles
+        return None if cycles is None else instructions * cycles / (self.clock_mhz * 1e6)
+
+    @property
+    def watts(self) -> float | None:
+        """While it computes."""
+        return None if self.power is None else self.power.volts * self.power.active_ma / 1e3
+
+    @property
+    def sleep_watts(self) -> float | None:
+        """While it sleeps."""
+        if self.power is None or self.power.sleep_ua is None:
+            return None
+        return self.power.volts * self.power.sleep_ua / 1e6
+
+
+# Of a Cortex-M4F by Arm's table of cycles, of the others by their CoreMark per MHz beside its own.
+_CORES = (
+    Core("Cortex-M4F", 1.7, 1.4, 1.9),
+    Core("Cortex-M33, 2 cores", 1.4, 1.2, 1.6),
+    Core("Xtensa LX6, 2 cores", 2.8, 2.3, 3.1),
+    Core("Xtensa LX7, 2 cores", 2.3, 1.9, 2.6),
+    Core("Cortex-M0+, 2 cores"),  # without a floating-point unit
+)
+CORES = {core.name: core for core in _CORES}
 
 
 _BOARDS = (
@@ -44,6 +97,10 @@ _BOARDS = (
         1024 * KB,
         256 * KB,
         "https://docs.arduino.cc/resources/datasheets/ABX00031-datasheet.pdf",
+        Power(
+            *(3.0, 3.3, 3.16),  # DC/DC converter on; all RAM kept, real-time counter running
+            "https://docs.nordicsemi.com/r/bundle/ps_nrf52840/page/_tmp/nrf52840/autodita/current/parameters.frontpage.html",
+        ),
     ),
     Board(
         "uno-r4",
@@ -62,6 +119,10 @@ _BOARDS = (
         1024 * KB,
         128 * KB,  # the other 64 KB are core-coupled, at another address
         "https://www.st.com/resource/en/datasheet/stm32f405rg.pdf",
+        Power(
+            *(3.3, 40.0, None),  # 238 µA/MHz from flash, of the STM32F407 too
+            "https://www.st.com/en/microcontrollers-microprocessors/stm32f407-417.html",
+        ),
     ),
     Board(
         "nucleo-f446re",
@@ -80,6 +141,10 @@ _BOARDS = (
         2048 * KB,
         640 * KB,
         "https://www.st.com/resource/en/datasheet/stm32l4r5zi.pdf",
+        Power(
+            *(3.0, 12.0, None),  # 100 µA/MHz
+            "https://docs.zephyrproject.org/latest/boards/st/nucleo_l4r5zi/doc/index.html",
+        ),
     ),
     Board(
         "esp32",
@@ -89,6 +154,10 @@ _BOARDS = (
         4096 * KB,
         320 * KB,  # of 520 KB, the rest holds code and caches
         "https://www.espressif.com/sites/default/files/documentation/esp32_datasheet_en.pdf",
+        Power(
+            *(3.3, 49.0, 10.0),  # the middle of 30 to 68 mA; deep sleep, which keeps no large RAM
+            "https://www.espressif.com/sites/default/files/documentation/esp32_datasheet_en.pdf",
+        ),
     ),
     Board(
         "esp32s3",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
@@ -98,6 +99,14 @@ def summarize(file: bytes) -> Summary:
         memory=plan_memory(graph),
         state_bytes=sum(t.nbytes for t in graph.tensors if t.is_state),
     )
+
+
+def multiplications(graph: Graph) -> Iterator[tuple[Operator, int]]:
+    """Every operator with weights, in graph order, and its multiply-accumulates."""
+    for operator in graph.operators:
+        output = graph.tensors[operator.outputs[0]].shape if operator.outputs else ()
+        if macs := _macs(graph, operator, output):
+            yield operator, macs
 
 
 def _roles(graph: Graph) -> dict[int, Role]:

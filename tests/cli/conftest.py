@@ -39,8 +39,14 @@ def command(*arguments):
     return [sys.executable, "-m", "cli.main", *map(str, arguments)]
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """Where figures that were measured are kept: once for all tests, and not in your home."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def microfed(tmp_path):
+def microfed(tmp_path, cache):
     def run(*arguments, timeout=120):
         done = subprocess.run(
             command(*arguments),
@@ -48,7 +54,11 @@ def microfed(tmp_path):
             text=True,
             timeout=timeout,
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "XDG_CACHE_HOME": str(cache),
+            },
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from device_sim.energy import Costs
 from device_sim.fleet import run_fleet
 from device_sim.ground import Ground
 from device_sim.line import OwnLine
@@ -352,14 +353,16 @@ def test_a_message_on_another_devices_topic_is_not_taken_for_an_own_one(bench, w
 
     async def deliver():
         topics = Topics("f")
+        costs = Costs.of(settings, None)
         ground = Ground(
             Endpoint("127.0.0.1", 1),
             topics,
             Workshop(1),
+            costs,
             None,
             asyncio.Event(),
         )
-        runner = Runner(ground, traits, Shard(None, ()), profile_of(settings, rng), rng)
+        runner = Runner(ground, traits, Shard(None, ()), profile_of(settings, costs, rng), rng)
         line = OwnLine(ground, runner)
         line._join(runner)
         task = encode(world.task(objects=(world.base,)))

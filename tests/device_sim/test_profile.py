@@ -5,20 +5,17 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
+from device_sim.energy import Costs
 from device_sim.mishap import SOON, Mishap
-from device_sim.profile import (
-    CAPACITY,
-    JOULES_PER_BYTE,
-    JOULES_PER_SAMPLE,
-    Battery,
-    Moment,
-    fate_of_round,
-    profile_of,
-    rng_of,
-)
+from device_sim.profile import Moment, fate_of_round, rng_of
+from device_sim.profile import profile_of as drawn
 from device_sim.settings import FleetSettings
 from device_sim.state import Job
 from wire.messages import Need, Offer
+
+
+def profile_of(settings, rng):
+    return drawn(settings, Costs.of(settings, None), rng)
 
 
 def test_the_same_seed_and_device_give_the_same_profile():
@@ -101,21 +98,18 @@ def test_a_fate_is_drawn_once_a_round(world):
     assert [fate is not None for fate in fates] == [True, False, True, False, True]
 
 
-def test_a_battery_pays_for_bytes_and_samples():
-    battery = Battery(0.1)
-    assert not battery.low
-    battery.radio(1)
-    assert battery.low
-    battery = Battery(0.11)
-    spare = 0.01 * CAPACITY
-    battery.radio(int(0.5 * spare / JOULES_PER_BYTE))
-    battery.training(int(0.4 * spare / JOULES_PER_SAMPLE))
-    assert not battery.low
-    battery.training(int(0.2 * spare / JOULES_PER_SAMPLE))
-    assert battery.low
+def test_a_kind_of_link_slows_nobody_but_in_the_time_of_devices():
+    settings = FleetSettings(link="lte-m")
+    assert profile_of(settings, rng_of(1, "a")).up == 0
+    timed = profile_of(FleetSettings(link="lte-m", clock="device"), rng_of(1, "a"))
+    assert 20_000 < timed.up < 70_000
+    own = profile_of(FleetSettings(link="lte-m", clock="device", rate=100.0), rng_of(1, "a"))
+    assert 50 <= own.up <= 150
 
 
-@pytest.mark.parametrize("wrong", [{"loss": 1.0}, {"dropout": -0.1}, {"away": -1}, {"speed": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"loss": 1.0}, {"dropout": -0.1}, {"away": -1}, {"speed": 1}, {"link": "5g"}]
+)
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValidationError):
         FleetSettings(**wrong)

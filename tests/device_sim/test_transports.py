@@ -1,6 +1,7 @@
 """A run is the same run however its devices are connected."""
 
 import asyncio
+import time
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from aggregator.records import read_record
 from aggregator.service import aggregate
 from aggregator.settings import FederatedSettings
+from device_sim.energy import Costs, Work
 from device_sim.fleet import run_fleet
 from device_sim.notices import Notices
 from device_sim.settings import FleetSettings
@@ -23,6 +25,7 @@ from wire.settings import WireSettings
 
 BASE = (Path(__file__).parents[1] / "fixtures" / "conv.tflite").read_bytes()
 ROUNDS = 4
+WORK = Work(training=5e5, evaluation=1e6, inference=5e4, measured=False)
 
 
 @pytest.fixture
@@ -63,6 +66,7 @@ def teach(folder, fleet, devices, broker=None, **settings):
                 seed=1,
                 wire=WireSettings(),
                 trainer=fastest_trainer,
+                work=WORK,
             ),
             aggregation(folder, fleet, devices, where),
         )
@@ -73,7 +77,7 @@ def teach(folder, fleet, devices, broker=None, **settings):
 
 
 def test_every_transport_ends_with_the_same_model(mosquitto, unique, devices, tmp_path):
-    ends = {}
+    ends, spendings = {}, []
     for transport in ("mqtt", "gateway", "memory"):
         broker = None if transport == "memory" else mosquitto.endpoint
         folder = tmp_path / transport
@@ -82,9 +86,34 @@ def test_every_transport_ends_with_the_same_model(mosquitto, unique, devices, tm
         )
         assert tally.accepted == ROUNDS * 4
         assert [r.accepted for r in record.rounds[1:]] == [4] * ROUNDS
+        spendings.append({name: d.energy.as_json() for name, d in tally.devices.items()})
         ends[transport] = [(folder / name).read_bytes() for name in ("model.tflite", "best.tflite")]
     assert ends["mqtt"] == ends["gateway"] == ends["memory"]
     assert ends["memory"][0] != BASE
+    # What was sent before the first announcement came, or after the last, is a matter of time:
+    # a Hello more or less of some 30 bytes.
+    for name in devices:
+        spent = [joules[name] for joules in spendings]
+        assert spent[0]["training"] == spent[1]["training"] == spent[2]["training"]
+        for way in ("up", "down"):
+            assert max(s[way] for s in spent) < 1.1 * min(s[way] for s in spent)
+
+
+def test_training_in_the_time_of_devices_takes_as_long_and_ends_the_same(devices, tmp_path):
+    ends, seconds = {}, {}
+    for clock in ("host", "device"):
+        began = time.monotonic()
+        tally, record = teach(
+            tmp_path / clock, "f", devices, transport="memory", clock=clock, link="none"
+        )
+        seconds[clock] = time.monotonic() - began
+        ends[clock] = (tmp_path / clock / "model.tflite").read_bytes()
+        assert [r.accepted for r in record.rounds[1:]] == [4] * ROUNDS
+    assert ends["host"] == ends["device"]
+    fewest = min(len(shard) for shard in devices.values())
+    least = Costs.of(FleetSettings(), WORK).training_seconds(fewest, 1)
+    assert seconds["device"] > ROUNDS * least
+    assert {device.energy.training > 0 for device in tally.devices.values()} == {True}
 
 
 def test_devices_that_vanish_behind_gateways_lose_nothing(devices, tmp_path):

@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from report.record import BuildStage, DeviceRow, ModelFacts, RoundPoint, RunRecord, Totals
+from report.record import (
+    BuildStage,
+    DeviceRow,
+    EnergySpent,
+    ModelFacts,
+    RoundPoint,
+    RunRecord,
+    Totals,
+)
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +50,14 @@ def full():
             BuildStage("int8", 0.861, 0.498, 11_240, 5_740),
         ),
         abandoned=1,
+        energy=EnergySpent(
+            "stm32f405",
+            "ble",
+            {"training": 4.5, "up": 0.3, "down": 0.06, "connecting": 0.0, "sleep": 0.0},
+            3,
+            {"sleep": "what stm32f405 draws has no source"},
+            measured=True,
+        ),
     )
 
 

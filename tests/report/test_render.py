@@ -91,6 +91,17 @@ def test_what_a_run_lacks_is_left_out_with_a_sentence(minimal):
         assert said in page.words
 
 
+def test_energy_is_told_by_what_it_was_spent_on_and_what_is_not_known(full, minimal):
+    words = Page(render(full)).words
+    assert "Training 4.5 J 1.5 J 92.6 %" in words
+    assert "Sleeping – – –" in words
+    assert "Together 4.86 J 1.62 J" in words
+    assert "For a point of accuracy 953 mJ" in words
+    assert "stm32f405 by ble: instructions counted in QEMU" in words
+    assert "Without sleep: what stm32f405 draws has no source." in words
+    assert "Energy" not in Page(render(minimal)).words
+
+
 def test_devices_whose_labels_are_unknown_have_no_heat_map(full):
     devices = tuple(replace(device, labels=()) for device in full.devices)
     page = Page(render(replace(full, devices=devices)))

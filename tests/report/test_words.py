@@ -90,3 +90,19 @@ def test_key_figures_without_updates_divide_by_nothing(minimal):
 
 def test_every_refusal_that_the_wire_knows_is_explained():
     assert set(words.REASONS) == {reason.name for reason in Reason} - {"ACCEPTED"}
+
+
+def test_joules_have_three_digits_and_a_unit_that_fits():
+    assert words.energy(0) == "0\N{NO-BREAK SPACE}J"
+    assert words.energy(1234.5) == "1.23\N{NO-BREAK SPACE}kJ"
+    assert words.energy(0.0123) == "12.3\N{NO-BREAK SPACE}mJ"
+    assert words.energy(4.2e-7) == "420\N{NO-BREAK SPACE}nJ"
+
+
+def test_joules_for_a_point_need_points_and_joules(full):
+    assert full.joules_per_point == pytest.approx(4.86 / 5.1)
+    assert replace(full, accuracy_end=full.accuracy_start).joules_per_point is None
+    assert replace(full, energy=None).joules_per_point is None
+    unknown = replace(full.energy, lacking={"training": "nothing measured stands for it"})
+    assert replace(full, energy=unknown).joules_per_point is None
+    assert unknown.total == pytest.approx(0.36)
