@@ -91,7 +91,8 @@ mf_status mf_encode_update(const float *delta, const int32_t *bounds, int32_t ru
         return MF_BAD_ARGUMENT;
     }
     /* no level may be above MOST_LEVEL, and no step below the smallest */
-    uint32_t low = mf_bits_of(mf_float_of(top) / (float)(MOST_LEVEL / 2)), high = MF_LARGEST;
+    const int32_t half = MOST_LEVEL / 2;
+    uint32_t low = mf_bits_of(mf_float_of(top) / (float)half), high = MF_LARGEST;
     if (low < mf_step_bits(0)) {
         low = mf_step_bits(0);
     }
