@@ -195,7 +195,7 @@ def measure(out: Output) -> Outcome:
     )
     with tempfile.TemporaryDirectory() as folder:
         read, node, heard = hostile_run(experiment, Path(folder), IN_ALL)
-    return _outcome(out, read, node, heard)
+        return _outcome(out, read, node, heard)
 
 
 def hostile_run(

@@ -12,6 +12,8 @@ from datasets.split import Split, split
 from tflite_models.errors import ModelError
 from tflite_models.graph import read_graph
 
+NODE_CODEC = "microfed"  # the one that firmware/node has
+
 
 @dataclass(frozen=True)
 class Shares:
@@ -56,6 +58,11 @@ def check_fleet(config: Path, experiment: Experiment, devices: int) -> None:
         raise ConfigError(
             f"{config}: fleet.qemu: found {experiment.fleet.qemu}; the experiment has {devices} "
             f"devices, so 0 to {devices} is allowed"
+        )
+    if experiment.fleet.qemu and experiment.wire.codec != NODE_CODEC:
+        raise ConfigError(
+            f'{config}: wire.codec: found "{experiment.wire.codec}"; the nodes of fleet.qemu have '
+            f'"{NODE_CODEC}"'
         )
     settings = experiment.federated
     most = f"the experiment has {devices} devices"

@@ -49,6 +49,13 @@ def test_more_nodes_than_devices_are_refused(microfed, small):
     assert "fleet.qemu: found 7" in ended.err
 
 
+def test_a_codec_that_nodes_lack_is_refused(microfed, small):
+    few = ("--set", "fleet.qemu=1", "--set", "wire.codec=int8")
+    ended = microfed("run", small, "--model", MODEL, *few)
+    assert ended.code == 3
+    assert 'wire.codec: found "int8"' in ended.err
+
+
 def test_each_part_of_a_fleet_with_nodes_is_a_command(microfed, small, tmp_path, mosquitto):
     """Aggregator, nodes 0 to 2 and devices 3 to 5, on a broker that somebody runs."""
     url, run = str(mosquitto.endpoint), tmp_path / "run"

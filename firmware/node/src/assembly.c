@@ -52,6 +52,12 @@ mf_block_is mf_assembly_add(mf_assembly *assembly, const mf_block *block) {
     return MF_BLOCK_NEW;
 }
 
+void mf_assembly_fill(mf_assembly *assembly, const uint8_t *data) {
+    memcpy(assembly->data, data, assembly->manifest.size);
+    memset(assembly->have, 0xFF, blocks(assembly->total, 8));
+    assembly->left = 0;
+}
+
 uint32_t mf_assembly_missing(const mf_assembly *assembly, uint32_t window, mf_need *need,
                              uint8_t *bitmap) {
     uint32_t found = 0, index = 0;

@@ -28,6 +28,9 @@ typedef enum { MF_BLOCK_NEW, MF_BLOCK_REPEATED, MF_BLOCK_DAMAGED } mf_block_is;
 /* Take in a block of this object. */
 mf_block_is mf_assembly_add(mf_assembly *assembly, const mf_block *block);
 
+/* Take in all bytes of the object at once. */
+void mf_assembly_fill(mf_assembly *assembly, const uint8_t *data);
+
 /* Ask for the first `window` blocks that are missing: how many those are, 0 when none is.
  * bitmap: MF_NEED_BYTES that need->bitmap will point to. */
 uint32_t mf_assembly_missing(const mf_assembly *assembly, uint32_t window, mf_need *need,

@@ -103,6 +103,7 @@ static const field task_fields[] = {
     PARTS_OF(8, mf_task, objects, MF_MOST_OBJECTS, &manifest_part),
     UINT_OR_0(9, mf_task, check, ANY),
     UINT_OR_0(10, mf_task, budget, ANY),
+    BYTES_OF(11, mf_task, data, false, 0, MOST_BLOCK),
 };
 
 static const field need_fields[] = {

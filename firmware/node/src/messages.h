@@ -79,6 +79,7 @@ typedef struct {
     mf_manifest objects[MF_MOST_OBJECTS];
     uint32_t object_count;
     uint32_t check, budget;
+    mf_bytes data; /* of the objects, one after the other */
 } mf_task;
 
 typedef struct {

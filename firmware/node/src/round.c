@@ -66,6 +66,7 @@ static uint32_t work_of(const mf_task *task) {
     mf_task bare = *task;
     memset(bare.objects, 0, sizeof bare.objects);
     bare.object_count = bare.deadline = 0;
+    bare.data = (mf_bytes){0};
     return mf_crc32(0, &bare, sizeof bare);
 }
 
@@ -106,13 +107,20 @@ static uint32_t due_of(const mf_node *node, const mf_task *task) {
     return node->now + 1000 * seconds;
 }
 
+/* Keep a task, without what lies in its payload. */
+static void take_over(mf_node *node, const mf_task *task) {
+    node->job.task = *task;
+    node->job.task.data = (mf_bytes){0};
+    node->job.due = due_of(node, task);
+}
+
 /* The same task once more: whoever repeats it lacks our last word on it. */
 static void again(mf_node *node, const mf_task *task) {
     mf_job *job = &node->job;
     if (job->stage == MF_PULLING) {
-        job->task = *task;
-        job->due = due_of(node, task);
+        take_over(node, task);
         mf_proceed(node);
+        mf_take_inside(node, &task->data);
     } else if (job->stage == MF_HAS_OFFERED) {
         mf_offer_again(node);
     } else if (job->stage == MF_DONE && job->declined != MF_NO_REFUSAL) {
@@ -136,14 +144,14 @@ void mf_take_task(mf_node *node, const mf_task *task) {
     mf_set_aside(node);
     memset(job, 0, sizeof *job);
     job->stage = MF_PULLING;
-    job->task = *task;
+    take_over(node, task);
     job->work = work;
-    job->due = due_of(node, task);
     mf_update_nonce(node->settings->device, task, job->nonce);
     node->hello.set = false;
     const mf_refusal reason = objection(node, task);
     if (reason == MF_NO_REFUSAL) {
         mf_proceed(node);
+        mf_take_inside(node, &task->data);
     } else {
         mf_decline_job(node, reason);
     }

@@ -100,6 +100,7 @@ void mf_round_tick(mf_node *node);
 /* pull.c */
 void mf_proceed(mf_node *node);
 void mf_take_block(mf_node *node, const mf_block *block);
+void mf_take_inside(mf_node *node, const mf_bytes *data);
 void mf_ask_again(mf_node *node);
 bool mf_can_pull(const mf_node *node, const mf_manifest *manifest);
 
