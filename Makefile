@@ -24,7 +24,7 @@ test: core ## install what the tests need where allowed, then check and test eve
 	scripts/check $(BIN)
 	scripts/test $(BIN)
 
-check: env ## format, lint, types, import rules, C warnings
+check: env ## format, lint, types, import rules, C warnings and linters
 	scripts/check $(BIN)
 
 models: env ## build the released models again

@@ -39,6 +39,7 @@ from aggregator.transfers import Pulled, Transfers
 from wire.cbor import encode
 from wire.messages import (
     PROTOCOL,
+    TASK_ROOM,
     Announce,
     Block,
     Decline,
@@ -71,7 +72,10 @@ class Coordinator:
         self._on_round = run.on_round
         self._registry = registry
         self._transfers = Transfers()
-        self._task: tuple[tuple[int, tuple[Manifest, ...], int], bytes] = ((0, (), 0), b"")
+        # The tasks of a round and a deadline in seconds: by what there is to pull, and whether
+        # it is inside.
+        self._tasks: tuple[tuple[int, int], dict[tuple[tuple[Manifest, ...], bool], bytes]]
+        self._tasks = (0, 0), {}
         self._session = 0  # until the first connect nothing is announced
         self._state, effects = self.course.resume(run.loaded, now)
         self._execute(effects, now)
@@ -205,11 +209,23 @@ class Coordinator:
         if peer is None or not peer.online:
             return  # its Hello will bring it here again
         objects = self._versions.objects_for(peer.hello, self._state.terms.version)
+        room = min(peer.hello.buffer, self._block) - TASK_ROOM
+        short = 0 < sum(manifest.size for manifest in objects) <= room
+        inside = short and not self._post.crowded()  # else it asks for them, and again
         seconds = max(math.ceil(self._state.closes_at - now), 1)
-        terms = self._state.terms.number, objects, seconds
-        if terms != self._task[0]:  # most of a cohort is asked for the same
-            self._task = terms, encode(self.course.task(self._state, objects, seconds))
-        self._post.send_payload(device, self._task[1])
+        terms = self._state.terms.number, seconds
+        if terms != self._tasks[0]:
+            self._tasks = terms, {}
+        tasks = self._tasks[1]
+        if (objects, inside) not in tasks:  # most of a cohort is asked for the same
+            data = b"".join(map(self._object, objects)) if inside else b""
+            tasks[objects, inside] = encode(self.course.task(self._state, objects, seconds, data))
+        self._post.send_payload(device, tasks[objects, inside])
+
+    def _object(self, manifest: Manifest) -> bytes:
+        data = self._versions.find(manifest.id)
+        assert data is not None, "what a task names is kept as long as its version is the newest"
+        return data
 
     def _fetch(self, device: str, offer: Offer, now: float) -> None:
         self._registry.holds(device, self._versions.digest, offer.version, offer.check)
@@ -248,8 +264,8 @@ class Coordinator:
 
     def _open_if_ready(self, now: float) -> None:
         if self.course.ready(self._state, self._registry.online, now):
-            online = self._registry.ids()
-            self._state, effects = self.course.next_round(self._state, online, now)
+            here = self._registry.here()
+            self._state, effects = self.course.next_round(self._state, here, now)
             self._announce()
             self._execute(effects, now)
 

@@ -6,7 +6,7 @@ coordinator's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ from aggregator.round import (
 )
 from aggregator.rules import rule_of
 from aggregator.schema import Ending, Loaded, Opened, Totals
-from aggregator.selection import choose, cohort_size, quorum_size, task_seed
+from aggregator.selection import Candidates, cohort_size, quorum_size, task_seed
 from aggregator.settings import FederatedSettings
 from aggregator.store import Store
 from aggregator.versions import Model, Versions
@@ -106,12 +106,12 @@ class Course:
         return self._muster.ready(online, now)
 
     def next_round(
-        self, before: RoundState, online: Sequence[str], now: float
+        self, before: RoundState, here: Candidates, now: float
     ) -> tuple[RoundState, tuple[Effect, ...]]:
         """Open the next round with a cohort of the devices that are there."""
         number, settings = before.terms.number + 1, self._settings
-        size = cohort_size(settings.cohort, len(online))
-        cohort = choose(online, size, self._seed, number)
+        size = cohort_size(settings.cohort, len(here))
+        cohort = here.choose(size, self._seed, number)
         quorum = quorum_size(settings.quorum, size)
         opened = Opened(number, self.model.version, cohort, quorum)
         self._store.open_round(opened)
@@ -170,8 +170,10 @@ class Course:
             )
         return self._record(state, ending)
 
-    def task(self, state: RoundState, objects: tuple[Manifest, ...], seconds: int) -> Task:
-        """What a member of the round is asked to do."""
+    def task(
+        self, state: RoundState, objects: tuple[Manifest, ...], seconds: int, data: bytes
+    ) -> Task:
+        """What a member of the round is asked to do; `data`: the objects, if they ride along."""
         settings, terms = self._settings, state.terms
         recipe = Recipe(
             epochs=settings.epochs,
@@ -196,6 +198,7 @@ class Course:
             objects=objects,
             check=terms.check,
             budget=self._budget,
+            data=data,
         )
 
     def _open(

@@ -24,8 +24,7 @@ from wire.messages import Presence, Status
 
 FIRST_CONNECT = 10.0  # seconds
 TICK = 0.25
-TURN = 0.001  # seconds: a commit that is quicker waits for this turn of the loop only
-BATCH = 0.003  # seconds that one waits at most
+TURN, BATCH = 0.001, 0.003  # seconds that a commit waits at least and at most
 WRITE = 1.0  # seconds between two times that model files are written
 FAREWELL = 5.0  # seconds that devices get to leave at the end
 REUNION = 1.0  # seconds that they get to come to an aggregator that was killed at the end
@@ -157,10 +156,11 @@ class Edge:
                 self._parted.set()
 
     def _flush_soon(self) -> asyncio.Handle:
-        """Let a commit wait for company as long as one takes: the slower, the more go together."""
-        if self._commit < TURN:
-            return self._loop.call_soon(self._flush_now)
-        return self._loop.call_later(min(self._commit, BATCH), self._flush_now)
+        """Let a commit wait for company as long as one takes: the slower, the more go together.
+
+        No round waits for it: what opens or ends one is committed at once.
+        """
+        return self._loop.call_later(min(max(self._commit, TURN), BATCH), self._flush_now)
 
     def _flush_now(self) -> None:
         self._flush = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from aggregator.accumulate import OutOfRangeError, check_range
 from wire.cbor import decode
 from wire.codec import Codec
+from wire.digest import digest_of
 from wire.errors import CodecError, WireError
 from wire.messages import Block, Decline, Hello, Message, Need, Offer, Presence, Reason
 from wire.topics import Topics
@@ -62,7 +62,7 @@ def judge(
     CORRUPT if the bytes are not those that were offered, MALFORMED if they do
     not decode, OUT_OF_RANGE if a value is not finite or too large.
     """
-    if sha256(payload).digest() != offer.manifest.digest:
+    if digest_of(payload) != offer.manifest.digest:
         return Reason.CORRUPT
     try:
         delta = codec.decode(payload, size, bounds)

@@ -11,7 +11,7 @@ from wire.cbor import encode
 from wire.messages import Announce, Need, Presence, Task, Verdict
 from wire.topics import Topics
 
-SETTLE = 16  # announcements between two times that they are counted for each device
+SETTLE = 64  # announcements between two times that they are counted for each device
 
 
 class Publish(Protocol):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
+from aggregator.selection import Candidates
 from wire.messages import Hello, Presence, Status
 
 
@@ -32,7 +33,7 @@ class Registry:
         self._most = most
         self._peers: dict[str, Peer] = {}
         self._gateways: dict[str, int] = {}  # sessions of those that a Hello has named
-        self._sorted: list[str] | None = None  # who is there, until that changes
+        self._here: Candidates | None = None  # who is there, until that changes
         self.online = 0  # devices that are there
         self.awake = 0  # devices that are there or may come back: all that have not left
 
@@ -46,11 +47,11 @@ class Registry:
         """The peer of that id, if it is known."""
         return self._peers.get(device)
 
-    def ids(self) -> list[str]:
-        """The devices that are there, sorted."""
-        if self._sorted is None:
-            self._sorted = sorted(d for d, peer in self._peers.items() if peer.online)
-        return self._sorted
+    def here(self) -> Candidates:
+        """The devices that are there."""
+        if self._here is None:
+            self._here = Candidates(d for d, peer in self._peers.items() if peer.online)
+        return self._here
 
     def hello(self, device: str, hello: Hello, now: float, keep: Collection[str]) -> bool:
         """Take a Hello; False if it must be refused.
@@ -75,7 +76,7 @@ class Registry:
         peer = self._peers.get(device)
         if peer is not None:
             hello = replace(peer.hello, base=base, version=version, check=check)
-            self._put(device, replace(peer, hello=hello))
+            self._peers[device] = Peer(hello, peer.online, peer.since, peer.asleep)
 
     def presence(self, device: str, presence: Presence, now: float) -> bool:
         """Take a birth, sleep or death; True if it changed who is there."""
@@ -119,7 +120,7 @@ class Registry:
         self.online += peer.online - was_online
         self.awake += (not peer.asleep) - (before is not None and not before.asleep)
         if peer.online != was_online:
-            self._sorted = None
+            self._here = None
         self._peers[device] = peer
 
     def _make_room(self, keep: Collection[str]) -> bool:

@@ -243,21 +243,27 @@ def _last_verdict(state: RoundState, device: str) -> tuple[Send, ...]:
 
 
 def _objection(state: RoundState, device: str, offer: Offer) -> Reason | None:
-    terms, size = state.terms, offer.manifest.size
+    terms = state.terms
+    if offer.round != terms.number:  # a later one was never announced
+        return Reason.MALFORMED if offer.round > terms.number else Reason.LATE
+    if device not in terms.cohort:
+        return Reason.FOREIGN
     answer = state.answers.get(device)
-    checks = (
-        (offer.round > terms.number, Reason.MALFORMED),  # no such round was ever announced
-        (offer.round < terms.number, Reason.LATE),
-        (device not in terms.cohort, Reason.FOREIGN),
-        (answer is not None and answer.reason is Reason.ACCEPTED, Reason.DUPLICATE),
-        (state.stage is not Stage.OPEN, Reason.LATE),
-        ((offer.version, offer.check) != (terms.version, terms.check), Reason.STALE),
-        ((offer.codec, offer.trains) != (terms.codec, terms.trains), Reason.UNSUPPORTED),
-        (offer.manifest.kind is not Kind.UPDATE, Reason.MALFORMED),
-        (size > terms.most, Reason.TOO_LARGE),
-        (bool(offer.data) and len(offer.data) != size, Reason.MALFORMED),
-    )
-    return next((reason for wrong, reason in checks if wrong), None)
+    if answer is not None and answer.reason is Reason.ACCEPTED:
+        return Reason.DUPLICATE
+    return Reason.LATE if state.stage is not Stage.OPEN else _misfit(terms, offer)
+
+
+def _misfit(terms: Terms, offer: Offer) -> Reason | None:
+    """Why an update is none that the round asked for, whoever offers it."""
+    size = offer.manifest.size
+    if (offer.version, offer.check) != (terms.version, terms.check):
+        return Reason.STALE
+    if (offer.codec, offer.trains) != (terms.codec, terms.trains):
+        return Reason.UNSUPPORTED
+    if offer.manifest.kind is not Kind.UPDATE or (offer.data and len(offer.data) != size):
+        return Reason.MALFORMED
+    return Reason.TOO_LARGE if size > terms.most else None
 
 
 def _judged(state: RoundState, event: Judged) -> Step:
@@ -292,8 +298,11 @@ def _declined(state: RoundState, device: str, decline: Decline) -> Step:
 
 def _answered(state: RoundState, device: str, answer: Answer, effects: tuple[Effect, ...]) -> Step:
     accepted = state.accepted + (answer.reason is Reason.ACCEPTED)
-    state = replace(state, answers={**state.answers, device: answer}, accepted=accepted)
-    return _after(state, effects)
+    answers = {**state.answers, device: answer}
+    return _after(
+        RoundState(state.terms, state.closes_at, state.stage, answers, accepted, state.earlier),
+        effects,
+    )
 
 
 def _after(state: RoundState, effects: tuple[Effect, ...]) -> Step:

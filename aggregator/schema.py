@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aggregator.round import Answer
 from aggregator.versions import Model
 from tflite_models.parameters import Weights
 
 STORE_NAME = "state.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # answers.reason: wire.messages.Reason as a number; NULL is a decline.
 # answers.payload: only while its round is open, and only if it was accepted.
 # master: the latest version only, in float64; rule is the rule's state, `parts` arrays long.
-# versions.codes: int32, deflated; versions.scales: float32.  Both little-endian.
+# versions.codes: uint32, of numbers in zigzag (0, -1, 1, -2 …), the first bytes of all, then the
+# second ones, the third and the fourth, deflated; versions.scales: float32.  Both little-endian.
 # rounds.bytes_*: MQTT payload bytes since the run began, when the round ended.
 # traffic: the same by device, of those that were known when they were sent.
 SCHEMA = """
@@ -95,9 +97,18 @@ class Loaded:
     totals: Totals
 
 
+def codes_as_row(codes: NDArray[np.int32]) -> bytes:
+    """The codes of a version as a row of `versions` has them.
+
+    Most are small: three of the four planes cost nothing.
+    """
+    zigzag = ((codes << 1) ^ (codes >> 31)).astype("<u4")
+    return zlib.compress(zigzag.view(np.uint8).reshape(-1, 4).T.tobytes(), 1)
+
+
 def weights_from(codes: bytes, scales: bytes) -> Weights:
     """A version as a row of `versions` has it."""
-    return Weights(
-        np.frombuffer(zlib.decompress(codes), "<i4").astype(np.int32),
-        np.frombuffer(scales, "<f4").astype(np.float32),
-    )
+    planes = np.frombuffer(zlib.decompress(codes), np.uint8).reshape(4, -1)
+    zigzag = np.ascontiguousarray(planes.T).view("<u4").reshape(-1)
+    found = ((zigzag >> 1) ^ -(zigzag & 1)).astype(np.int32)
+    return Weights(found, np.frombuffer(scales, "<f4").astype(np.float32))

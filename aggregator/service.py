@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from aggregator.edge import Edge
 from aggregator.outlet import write_models
 from aggregator.records import RoundRecord
 from aggregator.rules import rule_of
+from aggregator.schema import Loaded
 from aggregator.settings import FederatedSettings
 from aggregator.store import Store
-from aggregator.versions import Versions
+from aggregator.versions import Model, Versions
 from mqtt_client.client import Broker
 from wire.settings import WireSettings
 from wire.topics import Topics
@@ -36,12 +38,10 @@ async def aggregate(
 ) -> bool:
     """Run a fleet's rounds until all have closed; go on where `run_dir` left off.
 
-    Returns whether they have; if not it was asked to stop, and can be resumed.
-    What came of it is in `run_dir`: see records.read_record.
-
-    Keeps state.sqlite, model.tflite (the newest version) and best.tflite (the
-    most accurate) in `run_dir`.  SIGINT and SIGTERM stop it cleanly, and so
-    does cancelling.
+    Returns whether they have; if not it was asked to stop (SIGINT, SIGTERM; cancelling
+    does as much), and can be resumed.  `run_dir` has state.sqlite, which
+    records.read_record reads, model.tflite (the newest version) and best.tflite
+    (the most accurate).
 
     Args:
         broker: where it is, or the broker itself when it is in memory.
@@ -63,29 +63,39 @@ async def aggregate(
         BrokerUnreachable: the first connect failed; a later loss is waited out.
         ModelError: `base` cannot be trained, or has no part `settings.train`.
     """
-    plan = Plan(settings, wire, settings.min_devices or expected, seed)
-    topics = Topics(fleet)
+    plan, topics = Plan(settings, wire, settings.min_devices or expected, seed), Topics(fleet)
     with (
         Store(run_dir, _identity(base, topics, plan)) as store,
         ThreadPoolExecutor(1, "evaluate") as executor,
     ):
         versions = Versions(base, store.weights, settings.train)
-        loop = asyncio.get_running_loop()
         loaded = store.load()
         if loaded is None:
-            accuracy = await loop.run_in_executor(executor, evaluate, base)
-            loaded = store.begin(versions.first(rule_of(settings)), accuracy)
-            on_round(RoundRecord(0, 0, accuracy))
-        write_models(run_dir, versions, store)
+            loaded = await _begin(
+                executor, evaluate, base, versions.first(rule_of(settings)), store
+            )
+            on_round(RoundRecord(0, 0, store.accuracies()[0]))
+        write = partial(write_models, run_dir, versions, store)
+        write()
         run = Run(plan, topics, versions, store, loaded, on_round)
+        return await Edge(broker, run, partial(_make, executor, evaluate), write).run()
 
-        async def make(course: Course) -> Made:
-            if not course.evaluates:  # it is made in less time than a thread wakes up
-                return course.make(evaluate)
-            return await loop.run_in_executor(executor, course.make, evaluate)
 
-        edge = Edge(broker, run, make, lambda: write_models(run_dir, versions, store))
-        return await edge.run()
+async def _begin(
+    executor: Executor,
+    evaluate: Callable[[bytes], float],
+    base: bytes,
+    first: Model,
+    store: Store,
+) -> Loaded:
+    accuracy = await asyncio.get_running_loop().run_in_executor(executor, evaluate, base)
+    return store.begin(first, accuracy)
+
+
+async def _make(executor: Executor, evaluate: Callable[[bytes], float], course: Course) -> Made:
+    if not course.evaluates:  # it is made in less time than a thread wakes up
+        return course.make(evaluate)
+    return await asyncio.get_running_loop().run_in_executor(executor, course.make, evaluate)
 
 
 def _identity(base: bytes, topics: Topics, plan: Plan) -> dict[str, object]:

@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import sqlite3
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +29,7 @@ from aggregator.schema import (
     Loaded,
     Opened,
     Totals,
+    codes_as_row,
     weights_from,
 )
 from aggregator.versions import Model
@@ -237,7 +237,7 @@ class Store:
             "INSERT INTO versions VALUES (?, ?, ?, ?)",
             (
                 model.version,
-                zlib.compress(codes.astype("<i4").tobytes(), 1),
+                codes_as_row(codes),
                 scales.astype("<f4").tobytes(),
                 accuracy,
             ),

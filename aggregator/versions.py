@@ -11,11 +11,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.base import runs_of
+from aggregator.hold import hold
 from aggregator.rules import Rule, State
 from tflite_models.errors import ModelError
 from tflite_models.graph import read_graph
@@ -23,16 +24,16 @@ from tflite_models.parameters import (
     Weights,
     layout_of,
     patch,
-    requantize,
     to_float,
     weights_of,
 )
 from tflite_models.scope import bits_of, scope_of
+from wire.base import pack_base
 from wire.blocks import serve
 from wire.cbor import encode
-from wire.difference import Codes, check_of, encode_difference
+from wire.difference import Codes, Frame, check_of, encode_difference
 from wire.messages import Hello, Kind, Manifest, Need
-from wire.objects import manifest_of, pack_base
+from wire.objects import manifest_of
 
 F64 = NDArray[np.float64]
 
@@ -73,7 +74,7 @@ class Versions:
         self.bounds = self._scope.bounds
         self._base = base
         self._first = weights_of(graph, self.layout)
-        self._packed = pack_base(base)
+        self._packed = pack_base(base, runs_of(base))
         self._base_manifest = manifest_of(Kind.BASE, self._packed)
         self._load = load
         self._weights: OrderedDict[int, Weights] = OrderedDict()
@@ -93,19 +94,8 @@ class Versions:
         move, rule_state = rule.apply(model.rule_state, mean)
         master = model.master.copy()
         master[self._scope.mask] += move
-        weights = requantize(self.layout, master, model.weights.scales)
-        self._restore(weights, model.weights)
+        weights = hold(self.layout, master, model.weights)
         return Model(model.version + 1, weights, master, rule_state)
-
-    def _restore(self, weights: Weights, before: Weights) -> None:
-        """Give tensors that do not train their codes back, where their scales are as before.
-
-        The float of a large bias does not say its code to the last digit.
-        """
-        for slot, (start, stop) in zip(self.layout.slots, pairwise(self.bounds), strict=True):
-            scales = slice(slot.scale_start, slot.scale_stop)
-            if start == stop and (weights.scales[scales] == before.scales[scales]).all():
-                weights.codes[slot.start : slot.stop] = before.codes[slot.start : slot.stop]
 
     def keep(self, model: Model) -> None:
         """Remember a version that was made: it is asked for next."""
@@ -173,7 +163,7 @@ class Versions:
             data = encode_difference(
                 Codes(old.codes, old.scales),
                 Codes(new.codes, new.scales),
-                self.layout.mask,
+                Frame(self.layout.mask, self.layout.channels),
             )
             found = manifest_of(Kind.DIFFERENCE, data, source, target), data
             self._coded[source, target] = found

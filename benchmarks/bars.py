@@ -38,13 +38,18 @@ class Outcome:
 def measure_chosen(
     measurements: Mapping[str, Callable[[Output], Outcome]], only: Sequence[str], out: Output
 ) -> Outcome:
-    """Take the measurements named in `only`, or all; click.BadParameter for an unknown name."""
-    for name in only:
-        if name not in measurements:
-            raise click.BadParameter(f"{name}: choose from {', '.join(measurements)}")
+    """Take the measurements that have a bar named in `only`, or all.
+
+    A measurement is known by the numbers of its bars, with spaces between them: "4.1 4.2".
+    Raises click.BadParameter for an unknown number.
+    """
+    known = [number for numbers in measurements for number in numbers.split()]
+    for number in only:
+        if number not in known:
+            raise click.BadParameter(f"{number}: choose from {', '.join(known)}")
     outcome = Outcome()
-    for name, measure in measurements.items():
-        if not only or name in only:
-            out.line(f"-- {name}")
+    for numbers, measure in measurements.items():
+        if not only or set(numbers.split()) & set(only):
+            out.line(f"-- {numbers}")
             outcome += measure(out)
     return outcome

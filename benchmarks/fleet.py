@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import click
-
 from benchmarks import core, inference, simulators
-from benchmarks.bars import Bar, Outcome, Row
+from benchmarks.bars import Bar, Outcome, Row, measure_chosen
 from benchmarks.command import microfed
 from benchmarks.fleet_part import Plan
 from benchmarks.fleet_plot import draw
@@ -96,25 +94,16 @@ def _complete(row: Row) -> bool:
     return bool(row["updates"] == row["heard"] == row["expected"])
 
 
-MEASUREMENTS: dict[Callable[[Output], Outcome], tuple[str, ...]] = {
-    lambda _: core.core_bars(): ("3.1", "3.4"),
-    thousand: ("3.2",),
-    ten_thousand: ("3.3",),
-    many: ("3.5",),
-    examples: ("3.6",),
-    lambda _: inference.int8_bars(): ("3.7",),
+MEASUREMENTS: dict[str, Callable[[Output], Outcome]] = {
+    "3.1 3.4": lambda _: core.core_bars(),
+    "3.2": thousand,
+    "3.3": ten_thousand,
+    "3.5": many,
+    "3.6": examples,
+    "3.7": lambda _: inference.int8_bars(),
 }
 
 
 def run(only: Sequence[str], out: Output) -> Outcome:
     """Measure the bars named in `only`, or all."""
-    known = [number for numbers in MEASUREMENTS.values() for number in numbers]
-    for number in only:
-        if number not in known:
-            raise click.BadParameter(f"{number}: choose from {', '.join(known)}")
-    outcome = Outcome()
-    for measure, numbers in MEASUREMENTS.items():
-        if not only or set(numbers) & set(only):
-            out.line(f"-- {', '.join(numbers)}")
-            outcome += measure(out)
-    return outcome
+    return measure_chosen(MEASUREMENTS, only, out)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from benchmarks.wire_rounds import Contender, Curve
+from benchmarks.wire_rounds import OWN, Contender, Curve
 
 SMOOTH = 5  # rounds
 
@@ -38,7 +38,7 @@ def picture(data: str, lines: Sequence[Line]) -> bytes:
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     for line in lines:
-        ours = line.contender.codec == "microfed"
+        ours = line.contender.codec in OWN
         kernel = np.ones(SMOOTH) / SMOOTH
         smooth = np.convolve(line.curve, kernel, "valid")
         axes.plot(

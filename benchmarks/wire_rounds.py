@@ -2,12 +2,13 @@
 
 Training is the devices', error feedback theirs, the sum, the rule and the requantisation the
 aggregator's, and the accuracy that of the int8 file.  Payload bytes are those of updates, and
-of the differences that devices pull from what they hold; the base file they were flashed with.
+of the objects that a device pulls: the base file the first time, and differences from what it
+holds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from aggregator.accumulate import Accumulator
 from aggregator.rules import Rule, rule_of
-from aggregator.selection import choose, cohort_size, task_seed
+from aggregator.selection import Candidates, cohort_size, task_seed
+from aggregator.versions import Versions
 from cli.config import Experiment, load
 from cli.shares import shares_of
 from core.int8 import Int8Model
@@ -25,12 +27,12 @@ from device_sim.native import Native
 from tflite_models.graph import read_graph
 from tflite_models.interpreter import quantize
 from tflite_models.layout import layout_of
-from tflite_models.parameters import Weights, patch, requantize, to_float, weights_of
+from tflite_models.parameters import Weights, patch, to_float
 from tflite_models.scope import ALL, scope_of
 from wire.codec import CODECS, Codec
-from wire.difference import Codes, encode_difference
-from wire.messages import Recipe
+from wire.messages import MAX_BLOCK, PROTOCOL, Hello, Kind, Manifest, Recipe
 
+OWN = ("microfed", "peaks")  # codecs of this project
 ROOT = Path(__file__).parent.parent
 Curve = NDArray[np.float64]
 Recorder = list[tuple[NDArray[np.float32], bytes]]
@@ -43,13 +45,15 @@ class Contender:
     codec: str
     budget: int = 0  # bytes of an update; 0: the codec's choice
     momentum: float = 0.0  # of the server; 0: FedAvg
+    rate: float = 1.0  # of the server
 
     @property
     def label(self) -> str:
         """What tables call it."""
         budget = f" {self.budget} B" if self.budget else ""
         momentum = f" β={self.momentum:g}" if self.momentum else ""
-        return f"{self.codec}{budget}{momentum}"
+        rate = f" η={self.rate:g}" if self.rate != 1.0 else ""
+        return f"{self.codec}{budget}{momentum}{rate}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +62,8 @@ class Played:
 
     accuracy: Curve
     up: Curve
-    down: Curve  # the base file not counted: boards are flashed with it
+    down: Curve
+    flashed: Curve  # down, for boards that were flashed with the base file
 
 
 class Ground:
@@ -69,7 +74,6 @@ class Ground:
         self.file = (ROOT / "tflite_models" / name / "model.tflite").read_bytes()
         graph = read_graph(self.file)
         self.layout = layout_of(graph)
-        self.start = weights_of(graph, self.layout)
         self.trainer = Native(graph, self.layout)
         self.bounds = scope_of(self.layout, ALL).bounds
         shares = shares_of(self.experiment)
@@ -110,9 +114,12 @@ class Ground:
         )
 
     def rule(self, contender: Contender) -> Rule:
-        """FedAvg, with momentum where the contender has it."""
-        name = "fedavgm" if contender.momentum else "fedavg"
-        update = {"rule": name, "server_momentum": contender.momentum}
+        """FedAvg, with momentum and the rate that the contender has."""
+        update = {
+            "rule": "fedavgm" if contender.momentum else "fedavg",
+            "server_momentum": contender.momentum,
+            "server_learning_rate": contender.rate,
+        }
         return rule_of(self.experiment.federated.model_copy(update=update))
 
 
@@ -124,11 +131,11 @@ def play(
     `seen` is given every update: what it owed, and its bytes.
     """
     fleet = _Fleet(ground, contender, seed, seen)
-    accuracy, up, down = np.zeros((3, rounds))
-    for number in range(1, rounds + 1):
-        up[number - 1], down[number - 1] = fleet.round(number)
-        accuracy[number - 1] = ground.accuracy(fleet.versions[-1])
-    return Played(accuracy, up, down)
+    accuracy, up, down, flashed = np.zeros((4, rounds))
+    for i in range(rounds):
+        up[i], down[i], flashed[i] = fleet.round(i + 1)
+        accuracy[i] = ground.accuracy(fleet.model.weights)
+    return Played(accuracy, up, down, flashed)
 
 
 class _Fleet:
@@ -140,49 +147,39 @@ class _Fleet:
         self._seen = seen
         self._ground, self._contender, self._seed = ground, contender, seed
         self._codec: Codec = CODECS[contender.codec]
-        self.versions = [ground.start]
-        self._master = to_float(ground.layout, ground.start).astype(np.float64)
         self._rule = ground.rule(contender)
-        self._state = self._rule.init(ground.size)
+        self._made: list[Weights] = []
+        self._versions = Versions(ground.file, self._made.__getitem__)
+        self.model = self._versions.first(self._rule)
+        self._made.append(self.model.weights)
         self._kept: dict[str, Kept] = {}
-        self._held: dict[str, int] = {}
-        self._sizes: dict[int, int] = {}  # of differences to the newest version, by what is held
+        self._hellos: dict[str, Hello] = {}  # what devices would say that they hold
 
-    def round(self, number: int) -> tuple[int, int]:
-        """Train, aggregate, make the next version; bytes up and down."""
+    def round(self, number: int) -> tuple[int, int, int]:
+        """Train, aggregate, make the next version; bytes up, down, and down without the base."""
         ground = self._ground
         everyone = ground.shards
         size = cohort_size(ground.experiment.federated.cohort, len(everyone))
-        cohort = choose(everyone, size, self._seed, number)
-        down = sum(self._deliver(device) for device in cohort)
+        cohort = Candidates(everyone).choose(size, self._seed, number)
+        pulled = [manifest for device in cohort for manifest in self._deliver(device)]
+        down = sum(manifest.size for manifest in pulled)
+        base = sum(manifest.size for manifest in pulled if manifest.kind is Kind.BASE)
         total = Accumulator(ground.size, len(cohort))
-        floats = to_float(ground.layout, self.versions[-1])
+        floats = to_float(ground.layout, self.model.weights)
         up = sum(self._work(device, number, floats, total) for device in cohort)
-        step, self._state = self._rule.apply(self._state, total.mean())
-        self._master[ground.layout.mask] += step
-        self._sizes.clear()
-        scales = self.versions[-1].scales
-        self.versions.append(requantize(ground.layout, self._master, scales))
-        return up, down
+        self.model = self._versions.advance(self.model, total.mean(), self._rule)
+        self._made.append(self.model.weights)
+        return up, down, down - base
 
-    def _deliver(self, device: str) -> int:
-        """Bytes that bring the newest version to a device."""
-        newest = len(self.versions) - 1
-        held = self._held.get(device)
-        self._held[device] = newest
-        source = held or 0
-        if source == newest:
-            return 0
-        if source not in self._sizes:
-            old, new = self.versions[source], self.versions[newest]
-            self._sizes[source] = len(
-                encode_difference(
-                    Codes(old.codes, old.scales),
-                    Codes(new.codes, new.scales),
-                    self._ground.layout.mask,
-                )
-            )
-        return self._sizes[source]
+    def _deliver(self, device: str) -> tuple[Manifest, ...]:
+        """What a device pulls to hold the newest version."""
+        newest = self.model.version
+        hello = self._hellos.get(device, Hello(1, PROTOCOL, MAX_BLOCK, 0, ""))
+        check = self._versions.check(newest)
+        self._hellos[device] = replace(
+            hello, base=self._versions.digest, version=newest, check=check
+        )
+        return self._versions.objects_for(hello, newest)
 
     def _work(
         self, device: str, number: int, floats: NDArray[np.float32], total: Accumulator

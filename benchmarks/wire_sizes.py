@@ -99,18 +99,6 @@ def size(ground: Ground) -> Outcome:
     return Outcome([row], [Bar("4.4", "coded size", value, "≤ 1.03 × ideal, below others", ok)])
 
 
-def small() -> Outcome:
-    """Bar 4.5: 259 parameters, all of them, in an Offer."""
-    delta = (np.random.default_rng(0).standard_t(3, size=259) * 0.01).astype(np.float32)
-    bounds = (0, 192, 208, 256, 259)
-    data = CODECS["microfed"].encode(delta, bounds, 210)
-    sent = CODECS["microfed"].decode(data, 259, bounds)
-    wire = len(encode(_offer(data)))
-    error = float(np.linalg.norm(sent - delta) / np.linalg.norm(delta))
-    value = f"{wire} B, {100 * error:.1f} % error before feedback"
-    return Outcome([], [Bar("4.5", "259 parameters on the wire", value, "≤ 300 B", wire <= 300)])
-
-
 def speed(ground: Ground) -> Outcome:
     """Bar 4.6: decoding, and what one process takes in."""
     of = samples(ground, rounds=1)[0]

@@ -15,6 +15,7 @@ BENCHES = {
     "slice": "the main job, end to end: bars 2.1 to 2.6, and quick starts",
     "wire": "accuracy against bytes of every codec: bars 4.1 to 4.7",
     "fleet": "the core and fleets of up to 10,000 devices: bars 3.1 to 3.7, beside simulators",
+    "node": "firmware that takes part in rounds, in QEMU: bars 6.1 to 6.7",
     "energy": "instructions of the released models; a plan beside its run",
     "firmware": "compiled models, here and in QEMU: bars 5.1 to 5.7",
 }

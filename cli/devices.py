@@ -81,7 +81,9 @@ def command(
     if experiment.fleet.engine == "ray":
         from device_sim.cluster import run_on_ray
 
-        tally = run_on_ray(**_fleet(experiment, shares, devices, model), broker=endpoint)
+        tally = run_on_ray(
+            **_fleet(experiment, shares, devices, model), broker=endpoint, vault=vault
+        )
     else:
         tally = asyncio.run(simulation(experiment, shares, endpoint, devices, model, vault))
     if tally_path is not None:

@@ -27,6 +27,7 @@ BY_ERROR = {
     "cli.exits.MissingError": Exit.MISSING,
     "core.library.NoCoreError": Exit.MISSING,
     "device_sim.cluster.NoRayError": Exit.MISSING,
+    "device_sim.cluster.NotSharedError": Exit.CONFIG,
     "datasets.errors.DataError": Exit.DATA,
     "mqtt_client.endpoint.BrokerUnreachable": Exit.BROKER,
     "mqtt_broker.errors.BrokerError": Exit.BROKER,

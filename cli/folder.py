@@ -17,6 +17,7 @@ from cli.config import ConfigError, Experiment, load
 BASE = "base.tflite"
 CONFIG = "config.toml"
 CARD = "card.json"
+NODES = "nodes.json"
 LOCK = "run.lock"
 
 # What may be another when a run goes on: where it runs, and how long.

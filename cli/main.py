@@ -22,6 +22,7 @@ COMMANDS = {
     "broker": "Run the MQTT broker of an experiment.",
     "aggregate": "Run the aggregator of an experiment against a broker.",
     "devices": "Run simulated devices of an experiment against a broker.",
+    "node": "Run devices of an experiment as real firmware, here or in QEMU.",
     "inspect": "Say what is in a .tflite file, and whether it fits a board.",
     "compile": "Turn an int8 .tflite into C99 for a microcontroller.",
     "flash": "Build a model for a board, put it there, and test it.",

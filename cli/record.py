@@ -16,7 +16,7 @@ from aggregator.errors import NoRunError
 from aggregator.records import RunRecord as Books
 from aggregator.records import read_record
 from cli.config import Experiment, load
-from cli.folder import BASE, CARD, CONFIG
+from cli.folder import BASE, CARD, CONFIG, NODES
 from cli.shares import Shares, shares_of
 from datasets.errors import DataError
 from device_sim.energy import Costs, Work
@@ -25,6 +25,7 @@ from report.record import (
     DeviceRow,
     EnergySpent,
     ModelFacts,
+    NodeFacts,
     RoundPoint,
     RunRecord,
     Totals,
@@ -74,7 +75,7 @@ def record_of(run: Path) -> RunRecord:
         versions=_versions(),
         refusals=books.refusals,
         classes=shares.dataset.classes if shares else (),
-        devices=_devices(books, shares) if shares else (),
+        devices=_devices(books, shares, _json(run / NODES)) if shares else (),
         stages=tuple(
             BuildStage(*(stage[key] for key in STAGE)) for stage in card.get("stages", ())
         ),
@@ -129,7 +130,7 @@ def _facts(summary: Summary) -> ModelFacts:
     )
 
 
-def _devices(books: Books, shares: Shares) -> tuple[DeviceRow, ...]:
+def _devices(books: Books, shares: Shares, nodes: Mapping[str, Any]) -> tuple[DeviceRow, ...]:
     known = {device.device: device for device in books.devices}
     labels = len(shares.dataset.classes)
     rows = []
@@ -143,9 +144,19 @@ def _devices(books: Books, shares: Shares) -> tuple[DeviceRow, ...]:
                 accepted=device.accepted if device else 0,
                 bytes_up=device.bytes_up if device else 0,
                 bytes_down=device.bytes_down if device else 0,
+                node=_node(nodes[name]) if name in nodes else None,
             )
         )
     return tuple(rows)
+
+
+def _node(facts: Mapping[str, Any]) -> NodeFacts:
+    return NodeFacts(
+        board=facts["board"],
+        ram=facts["ram"] + facts["stack"],
+        instructions=round(facts["instructions"] / max(facts["trained"], 1)),
+        restarts=facts["restarts"],
+    )
 
 
 def _versions() -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from aggregator.base import runs_of
 from aggregator.records import read_versions
 from aggregator.selection import cohort_size
 from aggregator.versions import RECENT
@@ -19,11 +20,11 @@ from tflite_models.boards import board_named
 from tflite_models.graph import read_graph
 from tflite_models.parameters import Layout, Weights, layout_of
 from tflite_models.scope import bits_of, scope_of
-from wire.difference import Codes, encode_difference
-from wire.objects import pack_base
+from wire.base import pack_base
+from wire.difference import Codes, Frame, encode_difference
 
 ROUNDS = 4  # that are rehearsed: they show how large the differences between versions are
-CALM = {"transport": "memory", "clock": "host", "rate": 0.0, "loss": 0.0, "dropout": 0.0}
+CALM = {"transport": "memory", "clock": "host", "rate": 0.0, "loss": 0.0, "dropout": 0.0, "qemu": 0}
 
 
 class _Silent(Output):
@@ -58,7 +59,7 @@ def rollout_of(experiment: Experiment, shares: Shares, model: Path) -> Rollout:
         cohort=cohort,
         samples=round(sum(map(len, shares.split.clients)) / devices),
         deadline=round(federated.deadline),
-        base=len(pack_base(file)),
+        base=len(pack_base(file, runs_of(file))),
         catch_up=to_come[0] if apart > 1 else 0,
         differences=to_come[::apart][: taken - 1],
         update=update_size(
@@ -85,9 +86,9 @@ def rehearsed(
     pairs = [(one, one + apart) for one in versions if one + apart in versions]
     if apart > RECENT or not pairs:  # then a device begins again at the base file
         pairs = [(0, max(versions))]
+    frame = Frame(layout.mask, layout.channels)
     return [
-        len(encode_difference(_codes(versions[a]), _codes(versions[b]), layout.mask))
-        for a, b in pairs
+        len(encode_difference(_codes(versions[a]), _codes(versions[b]), frame)) for a, b in pairs
     ]
 
 

@@ -16,7 +16,7 @@ from cli.conclude import conclude
 from cli.config import ConfigError, Experiment, load
 from cli.devices import processes_of
 from cli.exits import RunError
-from cli.folder import BASE, CONFIG, held, prepare
+from cli.folder import BASE, CONFIG, NODES, held, prepare
 from cli.options import set_option
 from cli.output import Output, reports_errors
 from cli.parts import Part, Parts
@@ -104,16 +104,24 @@ def teach(experiment: Experiment, count: int, run: Path, out: Output) -> float:
 
     on_ray = experiment.fleet.engine == "ray"  # then one process hands them to the cluster
     processes = 1 if on_ray else processes_of(experiment)
-    share = -(-count // processes)
+    nodes = experiment.fleet.qemu
+    share = max(-(-(count - nodes) // processes), 1)
     started = time.monotonic()
     with start(experiment.broker, run / "broker") as broker, Parts() as parts:
         url = str(broker.endpoint)
-        out.line(f"{broker.kind} on {url}, {count} devices in {processes} processes, {run}")
+        real = f"{nodes} nodes in QEMU and " if nodes else ""
+        out.line(
+            f"{broker.kind} on {url}, {real}{count - nodes} devices in {processes} processes, {run}"
+        )
         common = [str(run / CONFIG), "--broker", url]
         aggregator = parts.start("aggregator", ["aggregate", *common, "--out", str(run)])
         fleets = []
-        for first in range(0, count, share):
-            which = ["--first", str(first), "--count", str(share)]
+        if nodes:
+            which = ["--count", str(nodes), "--model", str(run / BASE)]
+            kept = ["--keep", str(run / "nodes"), "--out", str(run / NODES)]
+            fleets.append(parts.start("nodes", ["node", *common, *which, *kept], run / "nodes.log"))
+        for first in range(nodes, count, share):
+            which = ["--first", str(first), "--count", str(min(share, count - first))]
             tally = ["--out", str(run / f"fleet-{first}.json")]
             keep = ["--keep", str(run / "devices"), "--model", str(run / BASE)]
             log = run / f"devices-{first}.log"

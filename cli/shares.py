@@ -52,6 +52,11 @@ def check_fleet(config: Path, experiment: Experiment, devices: int) -> None:
     """
     if devices == 0:
         raise DataError("the experiment has no devices: lower data.factory, or raise data.clients")
+    if experiment.fleet.qemu > devices:
+        raise ConfigError(
+            f"{config}: fleet.qemu: found {experiment.fleet.qemu}; the experiment has {devices} "
+            f"devices, so 0 to {devices} is allowed"
+        )
     settings = experiment.federated
     most = f"the experiment has {devices} devices"
     if settings.min_devices > devices:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import byref, c_char_p, c_float, c_int32, c_size_t
+from ctypes import byref, c_char_p, c_float, c_int32, c_size_t, c_uint32
 from functools import cache
 
 import numpy as np
@@ -35,6 +35,13 @@ def _functions() -> ctypes.CDLL:
     core.mf_decode_update.argtypes = (c_char_p, c_int32, address, c_int32, c_float, address)
     core.mf_encode_codes.argtypes = (address, address, c_int32, c_int32, address, size)
     core.mf_decode_codes.argtypes = (c_char_p, c_int32, address, c_int32, address)
+    core.mf_encode_numbers.argtypes = (
+        *(address, address, c_char_p, c_int32, c_int32),
+        *(address, size),
+    )
+    core.mf_decode_numbers.argtypes = (c_char_p, c_int32, address, c_char_p, c_int32, address)
+    core.mf_encode_peaks.argtypes = (address, c_int32, c_uint32, c_int32, address, size)
+    core.mf_decode_peaks.argtypes = (c_char_p, c_int32, c_int32, address)
     return core
 
 
@@ -67,6 +74,26 @@ def decode_update(data: bytes, bounds: tuple[int, ...]) -> F32:
     return values
 
 
+def encode_peaks(delta: F32, budget: int, seed: int) -> bytes:
+    """mf_encode_peaks: at most `budget` bytes.  Raises CodedError."""
+    turned = np.array(delta, np.float32)  # a copy: it is worked on in place
+    data = np.empty(budget, np.uint8)
+    size = c_int32()
+    status = _functions().mf_encode_peaks(
+        turned.ctypes.data, turned.size, seed, budget, data.ctypes.data, byref(size)
+    )
+    return _written("mf_encode_peaks", status, data, size)
+
+
+def decode_peaks(data: bytes, n: int) -> F32:
+    """mf_decode_peaks: the values (n,).  Raises CodedError."""
+    values = np.empty(n, np.float32)
+    status = _functions().mf_decode_peaks(data, len(data), n, values.ctypes.data)
+    if status != OK:
+        raise CodedError("mf_decode_peaks", status)
+    return values
+
+
 def encode_codes(differences: I32, bounds: tuple[int, ...], capacity: int) -> bytes:
     """mf_encode_codes; CodedError if it takes more than `capacity` bytes."""
     _, at, runs = _bounds(bounds)
@@ -86,6 +113,27 @@ def decode_codes(data: bytes, bounds: tuple[int, ...]) -> I32:
     if status != OK:
         raise CodedError("mf_decode_codes", status)
     return codes
+
+
+def encode_numbers(numbers: I32, bounds: tuple[int, ...], wide: bytes, capacity: int) -> bytes:
+    """mf_encode_numbers; CodedError if they take more than `capacity` bytes."""
+    _, at, runs = _bounds(bounds)
+    data = np.empty(capacity, np.uint8)
+    size = c_int32()
+    status = _functions().mf_encode_numbers(
+        numbers.ctypes.data, at, wide, runs, capacity, data.ctypes.data, byref(size)
+    )
+    return _written("mf_encode_numbers", status, data, size)
+
+
+def decode_numbers(data: bytes, bounds: tuple[int, ...], wide: bytes) -> I32:
+    """mf_decode_numbers: the numbers (n,).  Raises CodedError."""
+    _, at, runs = _bounds(bounds)
+    numbers = np.zeros(bounds[-1], np.int32)
+    status = _functions().mf_decode_numbers(data, len(data), at, wide, runs, numbers.ctypes.data)
+    if status != OK:
+        raise CodedError("mf_decode_numbers", status)
+    return numbers
 
 
 def _written(call: str, status: int, data: NDArray[np.uint8], size: c_int32) -> bytes:

@@ -36,3 +36,12 @@ def library() -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise NoCoreError(path, error) from error
+
+
+def present() -> bool:
+    """Whether the core can be loaded: what has a reference in Python does without."""
+    try:
+        library()
+    except NoCoreError:
+        return False
+    return True

@@ -68,13 +68,13 @@ def _codes(slot: Slot, bias: Slot | None, layout: Layout, weights: Weights) -> C
         part(slot).astype(np.int8),
         None if bias is None else np.ascontiguousarray(part(bias)),
         np.ascontiguousarray(weights.scales[slot.scale_start : slot.scale_stop]),
-        None if unpruned.all() else _words(unpruned),
+        None if unpruned.all() else mask_words(unpruned),
         0.0 if bias is None else float(np.float32(bias.input_scale)),
     )
 
 
-def _words(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Bit i of the array as bit i % 32 of word i / 32."""
+def mask_words(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """mf_stored.mask: bit i of the array as bit i % 32 of word i / 32."""
     padded = np.zeros(-(-bits.size // WORD) * WORD, np.bool_)
     padded[: bits.size] = bits
     return np.packbits(padded, bitorder="little").view("<u4").astype(np.uint32)

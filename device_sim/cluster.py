@@ -8,8 +8,11 @@ what it would do in one process.  Needs microfed[ray].
 from __future__ import annotations
 
 import asyncio
+import platform
+import secrets
 from collections.abc import Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from device_sim.energy import Work
@@ -18,6 +21,8 @@ from device_sim.models import TrainerOf
 from device_sim.settings import FleetSettings
 from mqtt_client.endpoint import Endpoint
 from wire.settings import WireSettings
+
+MARK = "cluster"  # a file of the vault by which every node sees that it is the same folder
 
 
 class NoRayError(Exception):
@@ -30,6 +35,21 @@ class NoRayError(Exception):
         )
 
 
+class NotSharedError(Exception):
+    """A node that does not see the folder where devices keep what they must not forget."""
+
+    def __init__(self, folder: str, node: str) -> None:
+        super().__init__(folder, node)
+        self.folder, self.node = folder, node
+
+    def __str__(self) -> str:
+        """What is wrong and what to do."""
+        return (
+            f"{self.folder}: node {self.node} does not see this folder of the run: "
+            'keep the run where every node of the cluster does, or set fleet.engine = "process"'
+        )
+
+
 def run_on_ray(
     *,
     broker: Endpoint,
@@ -39,15 +59,18 @@ def run_on_ray(
     seed: int,
     wire: WireSettings,
     trainer: TrainerOf,
+    vault: Path | None = None,
     work: Work | None = None,
 ) -> FleetTally:
     """Run the devices as `run_fleet` does, on the cluster that Ray is, or becomes, connected to.
 
     The cluster is the one that RAY_ADDRESS names, one of this machine where
     nothing does.  `settings.processes` actors share the devices, by default one for
-    each processor of the cluster.  The broker's address must hold on every node.
+    each processor of the cluster.  The broker's address must hold on every node, and so
+    must the folder `vault`: nobody knows on which node a device wakes up after a crash.
 
-    Raises NoRayError, and what an actor raised as ray.exceptions.RayTaskError.
+    Raises NoRayError, NotSharedError, and what else an actor raised as
+    ray.exceptions.RayTaskError.
     """
     try:
         import ray  # noqa: PLC0415 - an extra, and slow to import
@@ -64,9 +87,11 @@ def run_on_ray(
         "seed": seed,
         "wire": wire,
         "trainer": trainer,
+        "vault": None if vault is None else vault.resolve(),
         "work": work,
     }
-    actors = [remote.remote(given) for _ in range(min(shards, len(devices)))]
+    mark = "" if vault is None else _mark(vault)
+    actors = [remote.remote(given, mark) for _ in range(min(shards, len(devices)))]
     try:
         tallies = ray.get(
             [
@@ -74,6 +99,10 @@ def run_on_ray(
                 for actor, share in zip(actors, _shares(devices, len(actors)), strict=True)
             ]
         )
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, NotSharedError):
+            raise error.cause from error
+        raise
     finally:
         for actor in actors:
             ray.kill(actor)
@@ -81,14 +110,29 @@ def run_on_ray(
 
 
 class _Shard:
-    """One process' part of the fleet."""
+    """One process' part of the fleet.  `mark` is what the vault holds, if there is one."""
 
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self._given = given
+    def __init__(self, given: Mapping[str, Any], mark: str) -> None:
+        self._given, self._mark = given, mark
 
     def run(self, devices: Mapping[str, Shard]) -> FleetTally:
-        """Run these devices until they have left."""
+        """Run these devices until they have left.  Raises NotSharedError."""
+        vault: Path | None = self._given["vault"]
+        if vault is not None and _read(vault / MARK) != self._mark:
+            raise NotSharedError(str(vault), platform.node())
         return asyncio.run(run_fleet(devices=devices, **self._given))
+
+
+def _mark(vault: Path) -> str:
+    """Write into the folder what nobody else would."""
+    vault.mkdir(parents=True, exist_ok=True)
+    mark = secrets.token_hex(16)
+    (vault / MARK).write_text(mark)
+    return mark
+
+
+def _read(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
 
 
 def _shares(devices: Mapping[str, Shard], count: int) -> list[dict[str, Shard]]:

@@ -8,6 +8,8 @@ docs/protocol.md has the flow of a round.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from device_sim.download import ask_again, proceed, take_block
 from device_sim.events import (
     BatteryLow,
@@ -81,9 +83,15 @@ def step(  # noqa: C901 - one arm for each event
     return turn.device, tuple(turn.effects)
 
 
+# A cohort is sent equal tasks, needs and blocks, and messages never change: of short ones the
+# last are remembered, by all devices of a process.
+SHORT = 16 * 1024
+_decode_known = lru_cache(maxsize=256)(decode)
+
+
 def _receive(turn: Turn, topic: Topic, payload: bytes) -> None:
     try:
-        message = decode(payload)
+        message = _decode_known(payload) if len(payload) <= SHORT else decode(payload)
     except WireError:
         turn.refuse("malformed")
         return
@@ -122,7 +130,7 @@ def _announce(turn: Turn, announce: Announce) -> None:
         wind_up(turn)
         return
     stranger = before is None or before.session != announce.session
-    if job and announce.phase is Phase.TRAINING and _gone_by(job, announce, stranger):
+    if job and _gone_by(job, announce, stranger):
         set_aside(turn, job)
     if stranger:
         turn.say_hello()
@@ -133,10 +141,11 @@ def _announce(turn: Turn, announce: Announce) -> None:
 def _gone_by(job: Job, announce: Announce, stranger: bool) -> bool:
     """True when the announced round makes the job pointless.
 
-    An aggregator that begins anew with lower numbers ends it as well: else
-    its tasks would look old.
+    An aggregator that begins anew with lower numbers ends it as well, in whatever
+    phase it introduces itself: else its tasks would look old.
     """
-    return announce.round > job.task.round or (stranger and announce.round < job.task.round)
+    newer = announce.phase is Phase.TRAINING and announce.round > job.task.round
+    return newer or (stranger and announce.round < job.task.round)
 
 
 def _task(turn: Turn, task: Task) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from hashlib import sha256
+
 from device_sim.events import Train
 from device_sim.feedback import kept_for
 from device_sim.models import DamagedError, Model, UntrainableError
@@ -17,8 +20,7 @@ def proceed(turn: Turn) -> None:
     _fall_back(turn)
     device, task = turn.device, turn.job.task
     if device.model and _is_what(task, device.model):
-        turn.change_job(stage=Stage.TRAINING)
-        turn.change(pull=None)
+        turn.change(job=turn.job._replace(stage=Stage.TRAINING), pull=None)
         kept = kept_for(device.kept, device.said, task.round, turn.job.nonce)
         turn.do(Train(task, device.model, kept))
         return
@@ -32,6 +34,12 @@ def proceed(turn: Turn) -> None:
             turn.say_hello()
             turn.expect_hello()
         return
+    if task.data:
+        data = _brought(task.data, task.objects).get(manifest)
+        if data is not None:
+            _take_object(turn, manifest, data)
+            return
+        turn.refuse("object: damaged")
     pull = device.pull
     if pull is None or pull.manifest != manifest:
         pull = _new_pull(turn, manifest)
@@ -40,6 +48,19 @@ def proceed(turn: Turn) -> None:
         _complete(turn)
     else:
         _ask(turn, pull.retry.postponed(turn.now))
+
+
+@lru_cache(maxsize=16)  # a cohort is brought the same
+def _brought(data: bytes, objects: tuple[Manifest, ...]) -> dict[Manifest, bytes]:
+    """The objects that came inside a task, and are what their manifests say."""
+    brought = {}
+    at = 0
+    for manifest in objects:
+        piece = data[at : at + manifest.size]
+        at += manifest.size
+        if sha256(piece).digest() == manifest.digest:
+            brought[manifest] = piece
+    return brought if at == len(data) else {}
 
 
 def ask_again(turn: Turn) -> None:
@@ -85,19 +106,28 @@ def _ask(turn: Turn, retry: Retry) -> None:
 
 
 def _complete(turn: Turn) -> None:
-    """Check the whole object, make the model of it and go on."""
-    device, pull = turn.device, turn.device.pull
+    """Check the whole object and go on with it."""
+    pull = turn.device.pull
     assert pull is not None
-    manifest = pull.manifest
     try:
         data = pull.assembly.result()
-        models = device.traits.models
+    except WireError:
+        _fail(turn)
+    else:
+        _take_object(turn, pull.manifest, data)
+
+
+def _take_object(turn: Turn, manifest: Manifest, data: bytes) -> None:
+    """Make the model of an object whose digest is right, and go on."""
+    device = turn.device
+    models = device.traits.models
+    try:
         if manifest.kind is Kind.BASE:
-            model = models.base(data, turn.job.task.base)
+            model = models.base(data, manifest, turn.job.task.base)
         else:
             assert device.model is not None
             model = models.advance(device.model, data, manifest)
-    except (WireError, DamagedError):
+    except DamagedError:
         _fail(turn)
     except UntrainableError:
         turn.change(pull=None)

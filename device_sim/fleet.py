@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,37 +81,34 @@ async def run_fleet(
     ground = Ground(broker, Topics(fleet), workshop, costs, kept, asyncio.Event())
     flash = min(board_named(settings.board).flash, MAX_OBJECT)
     models = Models(trainer, flash)
-    own = settings.transport == "mqtt"
+    kind = Traits("", settings.board, wire.block, flash, 0, frozenset(CODECS), models)
+    lines = _lines(ground, kind, devices, settings, seed)
+    runners = [runner for line in lines for runner in line.runners]
+    _allow_files(len(lines) + SPARE_FILES)
+    try:
+        await _live(lines, runners)
+    finally:
+        workshop.close()
+    return FleetTally({runner.id: runner.tally for runner in runners}, work)
+
+
+def _lines(
+    ground: Ground, kind: Traits, devices: Mapping[str, Shard], settings: FleetSettings, seed: int
+) -> list[Line]:
+    """The connections, with devices of that kind on them."""
 
     def runner_of(name: str, gateway: str) -> Runner:
         rng = rng_of(seed, name)
-        traits = Traits(
-            id=name,
-            board=settings.board,
-            buffer=wire.block,
-            flash=flash,
-            samples=len(devices[name]),
-            codecs=frozenset(CODECS),
-            models=models,
-            gateway=gateway,
-        )
-        return Runner(ground, traits, devices[name], profile_of(settings, costs, rng), rng)
+        traits = replace(kind, id=name, samples=len(devices[name]), gateway=gateway)
+        return Runner(ground, traits, devices[name], profile_of(settings, ground.costs, rng), rng)
 
-    names, size = tuple(devices), 1 if own else settings.gateway
-    groups = [names[start : start + size] for start in range(0, len(names), size)]
-    runners = {name: runner_of(name, "" if own else group[0]) for group in groups for name in group}
-    lines: list[Line] = [
-        OwnLine(ground, runners[group[0]])
-        if own
-        else Gateway(ground, group[0], [runners[name] for name in group])
-        for group in groups
+    names = tuple(devices)
+    if settings.transport == "mqtt":
+        return [OwnLine(ground, runner_of(name, "")) for name in names]
+    groups = [names[at : at + settings.gateway] for at in range(0, len(names), settings.gateway)]
+    return [
+        Gateway(ground, group[0], [runner_of(name, group[0]) for name in group]) for group in groups
     ]
-    _allow_files(len(lines) + SPARE_FILES)
-    try:
-        await _live(lines, list(runners.values()))
-    finally:
-        workshop.close()
-    return FleetTally({name: runner.tally for name, runner in runners.items()}, work)
 
 
 async def _live(lines: Sequence[Line], runners: Sequence[Runner]) -> None:

@@ -36,7 +36,7 @@ class Line(ABC):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._ground = ground
-        self._runners = runners
+        self.runners = runners
         self._by_topic = {ground.topics.down(runner.id): runner for runner in runners}
         self._notices = Notices()
         self._present: dict[Runner, None] = {}
@@ -64,7 +64,7 @@ class Line(ABC):
         if self._task is not None:
             self._task.cancel()
         self._client.kill()
-        for runner in self._runners:
+        for runner in self.runners:
             runner.fall_silent()
         if not self.done.done():
             self.done.cancel()
@@ -156,7 +156,7 @@ class Line(ABC):
         except TimeoutError as error:
             self._failed(error)
         await self._client.disconnect()
-        for runner in self._runners:
+        for runner in self.runners:
             runner.fall_silent()
         if not self.done.done():
             self.done.set_result(None)
@@ -167,12 +167,12 @@ class Line(ABC):
         return self._task is None or self._task.done()
 
     def _all_left(self) -> bool:
-        return all(runner.left for runner in self._runners)
+        return all(runner.left for runner in self.runners)
 
     def _failed(self, error: Exception) -> None:
-        for runner in self._runners:
+        for runner in self.runners:
             runner.tally.errors[type(error).__name__] += 1
-        who = self._runners[0].id
+        who = self.runners[0].id
         log.warning("%s: %s: %s", who, type(error).__name__, error)
 
 
@@ -245,7 +245,7 @@ class Gateway(Line):
     def _connected(self) -> None:
         self._ground.reached.set()
         self._say(Status.ONLINE)
-        for runner in self._runners:
+        for runner in self.runners:
             if not runner.left and runner not in self._away:
                 self._join(runner)
 

@@ -1,7 +1,8 @@
 """The models that devices hold, shared in memory by all devices of a process.
 
-Every device pulls its own bytes over the wire and checks them; what they
-decode to is kept once for all who hold the same, and forgotten with the last.
+Every device gets its own bytes over the wire and checks them before they come
+here; what they decode to is kept once for all who hold the same, and forgotten
+with the last.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from device_sim.trainer import Trainer
 from tflite_models.errors import ModelError
 from tflite_models.graph import Graph, read_graph
 from tflite_models.parameters import Layout, Weights, layout_of, to_float, weights_of
-from wire.difference import Codes, apply_difference, check_of
+from wire.base import unpack_base
+from wire.difference import Codes, Frame, apply_difference, check_of
 from wire.errors import WireError
 from wire.messages import Manifest
-from wire.objects import unpack_base
 
 TrainerOf = Callable[[Graph, Layout], Trainer]
 
@@ -80,22 +81,19 @@ class Models:
         # Apart from version 0: all have gone on from there, and the next still wants the file read.
         self._bases: WeakValueDictionary[bytes, Base] = WeakValueDictionary()
 
-    def base(self, packed: bytes, digest: bytes) -> Model:
-        """Version 0 of the deflated base file that hashes to `digest`.
+    def base(self, packed: bytes, manifest: Manifest, digest: bytes) -> Model:
+        """Version 0 of the base file that hashes to `digest`, packed as its manifest says.
 
         Raises DamagedError, or UntrainableError when it cannot be trained here.
         """
-        path = sha256(packed).digest() + digest
-        model = self._models.get(path)
-        if model is None:
-            base = self._bases.get(path)
-            if base is None:
-                base = self._bases[path] = self._read(packed, digest)
-            model = self._models[path] = Model(base, 0, base.start, path)
-        return model
+        path = manifest.digest + digest
+        base = self._bases.get(path)
+        if base is None:
+            base = self._bases[path] = self._read(packed, digest)
+        return self.start(base)
 
     def start(self, base: Base) -> Model:
-        """Version 0 of a base file that was read before."""
+        """Version 0 of a base file that was read before; however that was packed, one for all."""
         model = self._models.get(base.digest)
         if model is None:
             model = self._models[base.digest] = Model(base, 0, base.start, base.digest)
@@ -110,8 +108,9 @@ class Models:
         later = self._models.get(path)
         if later is None:
             old = Codes(model.weights.codes, model.weights.scales)
+            layout = model.base.layout
             try:
-                codes = apply_difference(difference, old, model.base.layout.mask)
+                codes = apply_difference(difference, old, Frame(layout.mask, layout.channels))
             except WireError as error:
                 raise DamagedError(str(error)) from error
             weights = Weights(codes.codes, codes.scales)

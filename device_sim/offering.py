@@ -66,6 +66,8 @@ def _keep(turn: Turn, offer: Offer, update: Update) -> None:
         return
     name = offer.round, offer.nonce
     same = before is not None and before.vector == kept.vector
+    if same and any((s.round, s.nonce, s.data) == (*name, update.data) for s in turn.device.said):
+        return  # made again after a loss of power: what it left out has been kept since
     others = tuple(s for s in turn.device.said if same and (s.round, s.nonce) != name)
     origin = kept_for(before, turn.device.said, *name) if same else None
     values = origin.values if origin else np.zeros_like(kept.values)
@@ -78,6 +80,8 @@ def _keep(turn: Turn, offer: Offer, update: Update) -> None:
 
 def _settled(turn: Turn, number: int, nonce: bytes, *, accepted: bool) -> None:
     """What was said and not accepted is owed again."""
+    if not turn.device.said:
+        return
     kept = turn.device.kept
     for said in turn.device.said:
         if (said.round, said.nonce) == (number, nonce) and kept is not None and not accepted:

@@ -155,9 +155,13 @@ class Runner:
 
     def read_notices(self) -> None:
         """Read the announcement that is new, as of when it came."""
+        if self._heard != self._notices.messages:
+            self._catch_up()
+            self._settle()
+
+    def _catch_up(self) -> None:
+        """Count the announcements that came since the last, and read the newest."""
         notices = self._notices
-        if self._heard == notices.messages:
-            return
         if self._down is not None:
             self._heard, self._heard_bytes = notices.messages, notices.bytes
             self.arrived(Topic.ANNOUNCE, notices.payload)
@@ -167,7 +171,7 @@ class Runner:
         self.tally.bytes_down += size
         self._meter.received(size, messages)
         self._heard, self._heard_bytes = notices.messages, notices.bytes
-        self._advance(Received(Topic.ANNOUNCE, notices.payload), notices.at)
+        self._happen(Received(Topic.ANNOUNCE, notices.payload), notices.at)
 
     def stop(self) -> None:
         """Leave now, whatever is under way."""
@@ -201,10 +205,13 @@ class Runner:
         self._feed(Received(topic, payload))
 
     def _feed(self, event: Event) -> None:
-        self.read_notices()
-        self._advance(event, self._loop.time())
+        if self._heard != self._notices.messages:
+            self._catch_up()
+        self._happen(event, self._loop.time())
+        self._settle()
 
-    def _advance(self, event: Event, now: float) -> None:
+    def _happen(self, event: Event, now: float) -> None:
+        """Take a step, and do what comes of it."""
         if self._meter.low and not self._state.battery_low:
             self._state, _ = step(self._state, BatteryLow(), now)
         before = self._state
@@ -214,6 +221,9 @@ class Runner:
             self._mishap.look(self._state.job)
         for effect in effects:
             self._execute(effect)
+
+    def _settle(self) -> None:
+        """See what the device waits for now."""
         state = self._state
         if self._work is not None and not (state.job and state.job.stage is Stage.TRAINING):
             self._work.cancelled = True

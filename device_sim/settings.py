@@ -39,6 +39,13 @@ class FleetSettings(BaseModel):
         max_length=32,
         description="the board that every device is (`microfed inspect --help` lists them)",
     )
+    qemu: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="so many of the devices, the first ones, are real firmware: Cortex-M4F nodes "
+        "in QEMU (docs/firmware.md)",
+    )
     link: Literal["none", "wifi", "ble", "lte-m", "lorawan", "lorawan-sf12"] = Field(
         "wifi",
         description="what connects the devices: what a byte costs in joules (docs/boards.md), and "
@@ -84,4 +91,6 @@ class FleetSettings(BaseModel):
     def _reaches_its_broker(self) -> Self:
         if self.engine == "ray" and self.transport == "memory":
             raise ValueError('engine "ray" is for transport "mqtt" or "gateway"')
+        if self.qemu and self.transport == "memory":
+            raise ValueError('qemu: nodes need a broker: transport "mqtt" or "gateway"')
         return self

@@ -136,21 +136,22 @@ class Device(NamedTuple):
         """When the device wants its next Tick, on the caller's clock; None: not at all."""
         if self.left or not self.online:
             return None
-        alarms = [retry.at for retry in self._retries() if retry is not None]
-        if self.job is not None and self.job.stage is Stage.PULLING:
-            alarms.append(self.job.due)
+        alarms = []
+        job = self.job
+        if job is not None:
+            if job.retry is not None:
+                alarms.append(job.retry.at)
+            if job.stage is Stage.PULLING:
+                alarms.append(job.due)
+                if self.pull is not None:
+                    alarms.append(self.pull.retry.at)
+        if self.hello is not None:
+            alarms.append(self.hello.at)
+        if self.unsettled and self.settle is not None:
+            alarms.append(self.settle.at)
         if self.leave_at is not None:
             alarms.append(self.leave_at)
-        return min(alarms, default=None)
-
-    def _retries(self) -> tuple[Retry | None, ...]:
-        job, pull = self.job, self.pull
-        return (
-            pull.retry if pull and job and job.stage is Stage.PULLING else None,
-            job.retry if job else None,
-            self.settle if self.unsettled else None,
-            self.hello,
-        )
+        return min(alarms) if alarms else None
 
 
 def nonce_of(device: str, task: Task) -> bytes:
@@ -161,4 +162,7 @@ def nonce_of(device: str, task: Task) -> bytes:
 
 def same_work(one: Task, other: Task) -> bool:
     """True when two tasks ask for the same update, whatever there is to pull first."""
-    return replace(one, objects=(), deadline=0) == replace(other, objects=(), deadline=0)
+    if one is other:
+        return True
+    alike = replace(one, objects=other.objects, deadline=other.deadline, data=other.data)
+    return alike == other

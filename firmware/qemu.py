@@ -103,6 +103,7 @@ def build(
     out: Path,
     *,
     flags: Sequence[str] = ("-O2",),
+    link: Sequence[str] = (),
     stack: int = 4096,
 ) -> Image:
     """Compile C99 sources and the board's start-up, and link them to out/program.elf.
@@ -128,6 +129,7 @@ def build(
         *("-Wl,--gc-sections", f"-Wl,-Map={map_file}", f"-Wl,--defsym=STACK={stack}"),
         *(f"-L{BOARDS_FOLDER}", f"-T{BOARDS_FOLDER / machine.script}"),
         *objects,
+        *link,
         "-o",
         elf,
     )

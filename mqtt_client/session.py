@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol
@@ -50,6 +49,20 @@ class _Paho(paho.Client):
 class Session:
     """Opens once, ends once."""
 
+    __slots__ = (
+        "_client",
+        "_endpoint",
+        "_events",
+        "_flushing",
+        "_greeting",
+        "_keepalive",
+        "_listener",
+        "_ready",
+        "_refusal",
+        "_stream",
+        "_topics",
+    )
+
     def __init__(
         self,
         endpoint: Endpoint,
@@ -74,7 +87,7 @@ class Session:
         self._topics: tuple[str, ...] = ()
         self._greeting: int | None = None  # packet id of the SUBSCRIBE that opens the session
         self._refusal = ""
-        self._events: deque[Callable[[], None]] = deque()
+        self._events: list[Callable[[], None]] = []
         self._flushing = False
 
     async def open(self, topics: Iterable[str]) -> None:
@@ -143,7 +156,7 @@ class Session:
 
     def _dispatch(self) -> None:
         while self._events:
-            self._events.popleft()()
+            self._events.pop(0)()  # few at a time, and a deque is 600 bytes
 
     # paho's callbacks: they note and return, because paho holds a lock around most of them.
 

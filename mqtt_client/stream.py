@@ -56,6 +56,8 @@ class Stream:
     per wake-up and the pieces are cut from what it gave.
     """
 
+    __slots__ = ("_at", "_chunk", "_ended", "_fd", "_loop", "_sock", "_writer")
+
     def __init__(self, sock: socket.socket, on_readable: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock

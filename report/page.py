@@ -42,6 +42,7 @@ def page(record: RunRecord) -> str:
         drawn_devices=min(len(record.devices), skew.COLUMNS),
         rounds=thin(record.rounds, ROWS),
         devices=thin(skew.by_samples(record.devices), ROWS),
+        nodes=any(device.node for device in record.devices),
         operators=_runs(record.model.operators),
         refusals=_refusals(record),
         settings=record.config,

@@ -36,6 +36,16 @@ class RoundPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """A device that was real firmware on an emulated board."""
+
+    board: str
+    ram: int  # with the stack that was used
+    instructions: int  # of one training, the mean
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceRow:
     """One device: the data it trained on and what it sent."""
 
@@ -45,6 +55,7 @@ class DeviceRow:
     accepted: int  # rounds in which its update was counted
     bytes_up: int
     bytes_down: int
+    node: NodeFacts | None = None  # None: it was simulated
 
 
 @dataclass(frozen=True, slots=True)

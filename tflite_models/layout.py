@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import prod
 from typing import Any, Literal
@@ -46,6 +47,17 @@ class Layout:
     size: int
     scales: int
     mask: NDArray[np.bool_]
+
+    @cached_property
+    def channels(self) -> NDArray[np.int32]:
+        """Which scale each parameter has, (size,); a bias' scale goes with its weight's."""
+        found = np.empty(self.size, np.int32)
+        for slot in self.slots:
+            own = np.arange(slot.scale_start, slot.scale_stop, dtype=np.int32)
+            along = [-1 if i == slot.axis else 1 for i in range(len(slot.shape))]
+            shaped = own if own.size == 1 else own.reshape(along)
+            found[slot.start : slot.stop] = np.broadcast_to(shaped, slot.shape).reshape(-1)
+        return found
 
 
 def layout_of(graph: Graph) -> Layout:

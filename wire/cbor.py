@@ -9,24 +9,38 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from enum import IntEnum
-from functools import cache, lru_cache
-from typing import Any
-
-import cbor2
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from wire.errors import WireError
 from wire.fields import Spec, spec_of
-from wire.items import read_item
+from wire.items import ARRAY, BYTES, MAP, TEXT, UINT, head, read_item, real_item
 from wire.messages import MAX_BLOCK, TYPES, Message
 
 MAX_PAYLOAD = MAX_BLOCK + 1024
 _FLOAT32 = struct.Struct("<f")
-_NUMBER = {cls: number for number, cls in TYPES.items()}
+_TYPE_FIELD = {cls: head(UINT, 0) + head(UINT, number) for number, cls in TYPES.items()}
 
-_Field = tuple[str, Spec, Any]  # name, spec, default or MISSING
+
+class _Field(NamedTuple):
+    """One field of a message class, with what reads and writes its values."""
+
+    name: str
+    key: int
+    default: Any  # or MISSING
+    derived: Callable[[Mapping[str, Any]], Any] | None
+    read: Callable[[Any, str], Any]  # from CBOR's types; is given the name of the part around it
+    write: Callable[[Any, str], bytes]  # as CBOR
+
+
+class _Plan(NamedTuple):
+    """The fields of a message class, ascending by key; `values` reads all of an instance."""
+
+    fields: tuple[_Field, ...]
+    values: Callable[[Any], tuple[Any, ...]]
 
 
 def encode(message: Message) -> bytes:
@@ -35,8 +49,8 @@ def encode(message: Message) -> bytes:
     Raises:
         WireError: a field holds what its Spec does not allow.
     """
-    body = {0: _NUMBER[type(message)], **_write_part(message, type(message).__name__)}
-    return cbor2.dumps(body, canonical=True)
+    cls = type(message)
+    return _write_part(message, cls.__name__, _TYPE_FIELD[cls])
 
 
 def decode(payload: bytes) -> Message:
@@ -47,12 +61,6 @@ def decode(payload: bytes) -> Message:
     Raises:
         WireError: anything else than one well-formed message of this protocol.
     """
-    # Of short payloads the last ones are remembered: a cohort's tasks, needs and blocks are
-    # equal, and messages never change.
-    return _decode_known(payload) if len(payload) <= _SHORT else _decode(payload)
-
-
-def _decode(payload: bytes) -> Message:
     if len(payload) > MAX_PAYLOAD:
         raise WireError("payload", f"{len(payload)} bytes", f"at most {MAX_PAYLOAD}")
     body = read_item(payload)
@@ -64,25 +72,6 @@ def _decode(payload: bytes) -> Message:
     return message
 
 
-_SHORT = 16 * 1024
-_decode_known = lru_cache(maxsize=256)(_decode)
-
-
-def _plans(*classes: type[Any]) -> dict[type[Any], tuple[_Field, ...]]:
-    """The fields of each message class and of its nested parts, ascending by key."""
-    plans: dict[type[Any], tuple[_Field, ...]] = {}
-    for cls in classes:
-        rows = sorted(
-            ((f.name, spec_of(f), f.default) for f in fields(cls)), key=lambda row: row[1].key
-        )
-        plans[cls] = tuple(rows)
-        plans |= _plans(*(spec.of for _, spec, _ in rows if spec.of is not None))
-    return plans
-
-
-_PLANS = _plans(*TYPES.values())
-
-
 def _map(body: Any, where: str) -> dict[int, Any]:
     if type(body) is not dict:
         raise WireError(where, _show(body), "a map")
@@ -90,108 +79,169 @@ def _map(body: Any, where: str) -> dict[int, Any]:
 
 
 def _read_part(cls: type[Any], body: Any, where: str) -> Any:
-    known = _map(body, where)
-    values = {}
+    known = body if type(body) is dict else _map(body, where)
+    values = []
     missing = False
-    for name, spec, default in _PLANS[cls]:
-        value = known.get(spec.key, MISSING)
-        values[name] = default if value is MISSING else _read(value, spec, where, name)
-        missing = missing or values[name] is MISSING
+    for _, key, default, _, read, _ in _PLANS[cls].fields:
+        if key in known:
+            values.append(read(known[key], where))
+        else:
+            values.append(default)
+            missing = missing or default is MISSING
     if missing:
         _derive(cls, values, where)
-    return cls(**values)
+    return cls(*values)
 
 
-def _derive(cls: type[Any], values: dict[str, Any], where: str) -> None:
+def _derive(cls: type[Any], values: list[Any], where: str) -> None:
     """Put in what follows from other fields; WireError if something is still missing."""
-    for name, spec, _ in _PLANS[cls]:
-        if values[name] is MISSING:
-            values[name] = _derived(spec, values)
-        if values[name] is MISSING:
-            raise WireError(
-                f"{where}.{name} (key {spec.key})", "nothing", "a value: it is required"
-            )
+    plan = _PLANS[cls]
+    for index, field in enumerate(plan.fields):
+        if values[index] is MISSING and field.derived is not None:
+            values[index] = field.derived(_named(plan, values))
+        if values[index] is MISSING:
+            name = f"{where}.{field.name} (key {field.key})"
+            raise WireError(name, "nothing", "a value: it is required")
 
 
-def _write_part(part: Any, where: str) -> dict[int, Any]:
+def _write_part(part: Any, where: str, first: bytes = b"") -> bytes:
+    """The map of a part; `first`: a field before the others."""
     plan = _PLANS[type(part)]
-    values = {name: getattr(part, name) for name, _, _ in plan}
-    body = {}
-    for name, spec, default in plan:
-        usual = _derived(spec, values) if default is MISSING else default
-        if values[name] != usual:
-            body[spec.key] = _write(values[name], spec, where, name)
-    return body
+    values = plan.values(part)
+    items = [first] if first else []
+    for value, (_, key, default, derived, _, write) in zip(values, plan.fields, strict=True):
+        usual = default if derived is None else derived(_named(plan, values))
+        if value != usual:
+            items.append(head(UINT, key) + write(value, where))
+    return head(MAP, len(items)) + b"".join(items)
 
 
-def _derived(spec: Spec, values: Mapping[str, Any]) -> Any:
-    return MISSING if spec.derived is None else spec.derived(values)
+def _named(plan: _Plan, values: Sequence[Any]) -> dict[str, Any]:
+    return {field.name: value for field, value in zip(plan.fields, values, strict=True)}
+
+
+def _plans(*classes: type[Any]) -> dict[type[Any], _Plan]:
+    """The plans of message classes and of the parts nested in them."""
+    plans: dict[type[Any], _Plan] = {}
+    for cls in classes:
+        specs = {f.name: spec_of(f) for f in fields(cls)}
+        assert list(specs.values()) == sorted(specs.values(), key=lambda spec: spec.key)
+        rows = tuple(
+            _Field(f.name, spec.key, f.default, spec.derived, *_conversions(spec, f.name))
+            for f, spec in zip(fields(cls), specs.values(), strict=True)
+        )
+        plans[cls] = _Plan(rows, attrgetter(*specs))
+        plans |= _plans(*(spec.of for spec in specs.values() if spec.of is not None))
+    return plans
 
 
 # A field is named by the part that it is in and its own name: they are joined only to say
 # what is wrong with it.
 
+_Conversions = tuple[Callable[[Any, str], Any], Callable[[Any, str], bytes]]
 
-def _read(value: Any, spec: Spec, part: str, name: str) -> Any:
+
+def _conversions(spec: Spec, name: str) -> _Conversions:
+    """What reads and what writes the values of a field."""
     match spec.kind:
         case "record":
-            return _read_part(_nested(spec), value, f"{part}.{name}")
+            return _record(spec, name)
         case "many":
-            where = f"{part}.{name}"
-            if type(value) is not list or len(value) > spec.most:
-                raise WireError(where, _show(value), f"an array of at most {spec.most} maps")
-            return tuple(
-                _read_part(_nested(spec), item, f"{where}[{i}]") for i, item in enumerate(value)
-            )
+            return _many(spec, name)
         case "real":
-            if type(value) is not float:
-                raise WireError(f"{part}.{name}", _show(value), "a float")
-            return _float32(value, part, name)
-        case _:
-            return _checked(value, spec, part, name)
-
-
-def _write(value: Any, spec: Spec, part: str, name: str) -> Any:
-    match spec.kind:
-        case "record":
-            where = f"{part}.{name}"
-            return _write_part(_instance(value, spec, where), where)
-        case "many":
-            where = f"{part}.{name}"
-            if not isinstance(value, tuple | list) or len(value) > spec.most:
-                raise WireError(where, _show(value), f"a tuple of at most {spec.most}")
-            return [
-                _write_part(_instance(item, spec, f"{where}[{i}]"), f"{where}[{i}]")
-                for i, item in enumerate(value)
-            ]
-        case "real":
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise WireError(f"{part}.{name}", _show(value), "a number")
-            return _float32(float(value), part, name)
-        case _:
-            if spec.enum is not None and type(value) is spec.enum:
-                return int(value)
-            _checked(value, spec, part, name)
-            return value
-
-
-def _checked(value: Any, spec: Spec, part: str, name: str) -> Any:
-    """A uint, text or blob that fits its spec; an enum's member for its number."""
+            return _real(name)
     if spec.enum is not None:
-        member = _members(spec.enum).get(value) if type(value) is int else None
+        return _member(spec.enum, name)
+    return _plain(spec, name)
+
+
+def _record(spec: Spec, name: str) -> _Conversions:
+    of = _nested(spec)
+
+    def read(value: Any, part: str) -> Any:
+        return _read_part(of, value, f"{part}.{name}")
+
+    def write(value: Any, part: str) -> bytes:
+        where = f"{part}.{name}"
+        return _write_part(_instance(value, of, where), where)
+
+    return read, write
+
+
+def _many(spec: Spec, name: str) -> _Conversions:
+    of = _nested(spec)
+
+    def read(value: Any, part: str) -> tuple[Any, ...]:
+        where = f"{part}.{name}"
+        if type(value) is not list or len(value) > spec.most:
+            raise WireError(where, _show(value), f"an array of at most {spec.most} maps")
+        return tuple(_read_part(of, item, f"{where}[{i}]") for i, item in enumerate(value))
+
+    def write(value: Any, part: str) -> bytes:
+        where = f"{part}.{name}"
+        if not isinstance(value, tuple | list) or len(value) > spec.most:
+            raise WireError(where, _show(value), f"a tuple of at most {spec.most}")
+        items = [
+            _write_part(_instance(item, of, f"{where}[{i}]"), f"{where}[{i}]")
+            for i, item in enumerate(value)
+        ]
+        return head(ARRAY, len(items)) + b"".join(items)
+
+    return read, write
+
+
+def _real(name: str) -> _Conversions:
+    def read(value: Any, part: str) -> float:
+        if type(value) is not float:
+            raise WireError(f"{part}.{name}", _show(value), "a float")
+        return _float32(value, part, name)
+
+    def write(value: Any, part: str) -> bytes:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise WireError(f"{part}.{name}", _show(value), "a number")
+        return real_item(_float32(float(value), part, name))
+
+    return read, write
+
+
+def _member(enum: type[IntEnum], name: str) -> _Conversions:
+    members = {member.value: member for member in enum}
+
+    def read(value: Any, part: str) -> IntEnum:
+        member = members.get(value) if type(value) is int else None
         if member is None:
-            names = ", ".join(f"{member.value} {member.name}" for member in spec.enum)
+            names = ", ".join(f"{member.value} {member.name}" for member in enum)
             raise WireError(f"{part}.{name}", _show(value), names)
         return member
+
+    def write(value: Any, part: str) -> bytes:
+        return head(UINT, value if type(value) is enum else read(value, part))
+
+    return read, write
+
+
+def _plain(spec: Spec, name: str) -> _Conversions:
+    """Of a uint, text or blob: on both sides the same, where it fits its spec."""
     kind, measure, unit = _KINDS[spec.kind]
-    if type(value) is not kind or not spec.least <= measure(value) <= spec.most:
-        raise WireError(f"{part}.{name}", _show(value), f"{unit} {spec.least} to {spec.most}")
-    return value
+    least, most = spec.least, spec.most
 
+    def read(value: Any, part: str) -> Any:
+        if type(value) is kind and least <= (measure(value) if measure else value) <= most:
+            return value
+        raise WireError(f"{part}.{name}", _show(value), f"{unit} {least} to {most}")
 
-@cache
-def _members(enum: type[IntEnum]) -> dict[int, IntEnum]:
-    return {member.value: member for member in enum}
+    def write_uint(value: Any, part: str) -> bytes:
+        return head(UINT, read(value, part))
+
+    def write_text(value: Any, part: str) -> bytes:
+        octets: bytes = read(value, part).encode()
+        return head(TEXT, len(octets)) + octets
+
+    def write_blob(value: Any, part: str) -> bytes:
+        octets: bytes = read(value, part)
+        return head(BYTES, len(octets)) + octets
+
+    return read, {"uint": write_uint, "text": write_text, "blob": write_blob}[spec.kind]
 
 
 def _utf8_length(value: str) -> int:
@@ -202,8 +252,8 @@ def _utf8_length(value: str) -> int:
         return -1
 
 
-_KINDS: dict[str, tuple[type, Callable[[Any], int], str]] = {
-    "uint": (int, int, "an integer from"),
+_KINDS: dict[str, tuple[Any, Callable[[Any], int] | None, str]] = {
+    "uint": (int, None, "an integer from"),
     "text": (str, _utf8_length, "text, in bytes of UTF-8"),
     "blob": (bytes, len, "a byte string, in bytes"),
 }
@@ -224,9 +274,9 @@ def _nested(spec: Spec) -> type[Any]:
     return spec.of
 
 
-def _instance(value: Any, spec: Spec, where: str) -> Any:
-    if type(value) is not spec.of:
-        raise WireError(where, _show(value), f"a {_nested(spec).__name__}")
+def _instance(value: Any, of: type[Any], where: str) -> Any:
+    if type(value) is not of:
+        raise WireError(where, _show(value), f"a {of.__name__}")
     return value
 
 
@@ -241,3 +291,6 @@ def _show(value: Any) -> str:
     if isinstance(value, str):
         return f"{len(value)} characters {value[:24]!r}"
     return repr(value)[:48]
+
+
+_PLANS = _plans(*TYPES.values())

@@ -16,6 +16,7 @@ from wire.codecs.drive import Drive
 from wire.codecs.floats import Floats
 from wire.codecs.int8 import Int8
 from wire.codecs.microfed import Microfed
+from wire.codecs.peaks import Peaks
 from wire.codecs.qsgd import Qsgd
 from wire.codecs.signsgd import SignSgd
 from wire.codecs.stc import Stc
@@ -47,6 +48,7 @@ class Codec(Protocol):
 
 _ALL: tuple[Codec, ...] = (
     Microfed(),
+    Peaks(),
     Int8(),
     Floats("float32", "<f4"),
     Floats("float16", "<f2"),

@@ -1,7 +1,9 @@
 """From one model version to a later one: changed scales, and the differences of codes.
 
 Both sides hold the old version and the mask, so only what changed is worth
-bytes.  docs/protocol.md gives the layout.
+bytes; and where a scale grew, its codes were going to shrink.  Where so much
+has changed that the codes themselves are shorter, those are sent.
+docs/protocol.md gives the layout.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from wire.leb128 import BYTES as LEB_BYTES
 from wire.leb128 import leb128, numbers
 from wire.packing import pack, unpack
 
-CODED = 2  # the first byte, beside the two of wire.packing
+DENSE = 0.8  # share of codes that move, from which on packed bytes are the shorter ones
+CODED, CARRIED, WHOLE = 2, 3, 4  # the first byte, beside the two of wire.packing
 _INT32 = np.iinfo(np.int32)
 
 
@@ -29,21 +32,61 @@ class Codes(NamedTuple):
     scales: NDArray[np.float32]
 
 
+class Frame(NamedTuple):
+    """What both sides know of a base file's parameters."""
+
+    mask: NDArray[np.bool_]  # (size,): False where a parameter is pruned, and stays 0
+    channels: NDArray[np.int32]  # (size,): which scale each has
+
+
 def check_of(codes: Codes) -> int:
     """What tells one version from another of the same number: CRC-32 of codes and scales."""
     return zlib.crc32(codes.codes.astype("<i4").tobytes() + codes.scales.astype("<f4").tobytes())
 
 
-def encode_difference(old: Codes, new: Codes, mask: NDArray[np.bool_]) -> bytes:
-    """What takes `old` to `new`: coded, or packed where a code moves by more than MOST.
+def carried(old: Codes, scales: NDArray[np.float32], frame: Frame) -> NDArray[np.int32]:
+    """The codes that `old` would have with other scales: what its values are nearest to.
 
-    Codes outside `mask` must be the same in both.
+    In float32, each operation rounded once, so a device finds the same; a code that would
+    be MOST or beyond becomes 0.
     """
-    assert np.array_equal(old.codes[~mask], new.codes[~mask]), "a masked code has changed"
-    scales = _changed_scales(old.scales, new.scales)
-    difference = new.codes[mask].astype(np.int64) - old.codes[mask]
-    write = packed if np.abs(difference).max(initial=0) > MOST else coded
-    return write(scales, difference)
+    changed = (old.scales.view(np.uint32) != scales.view(np.uint32))[frame.channels] & frame.mask
+    if not changed.any():
+        return old.codes
+    with np.errstate(all="ignore"):  # what overflows becomes 0 below
+        ratio = (old.scales / scales)[frame.channels]
+        moved = np.rint(old.codes.astype(np.float32) * ratio)
+        moved = np.where(np.abs(moved) < MOST, moved, np.float32(0)).astype(np.int32)
+    return np.where(changed, moved, old.codes)
+
+
+def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
+    """What takes `old` to `new`, the shortest way; packed where a code moves by more than MOST.
+
+    Codes outside the mask must be the same in both.
+    """
+    mask, moved = frame.mask, new.codes.astype(np.int64) - old.codes
+    assert not moved[~mask].any(), "a masked code has changed"
+    scales, codes, moves = changed_scales(old.scales, new.scales), new.codes[mask], moved[mask]
+    origin = carried(old, new.scales, frame)
+    dense = np.count_nonzero(moves) > DENSE * moves.size
+    ways = [packed(scales, moves) if dense else _way(CODED, scales, moves)]
+    if origin is not old.codes:
+        ways.append(_way(CARRIED, scales, codes.astype(np.int64) - origin[mask]))
+    shortest = min(filter(None, ways), key=len, default=b"")
+    # Each code that is not 0 takes a bit for its sign alone.
+    if not shortest or len(shortest) > np.count_nonzero(codes) // 8:
+        shortest = min(
+            filter(None, (shortest, _way(WHOLE, scales, codes.astype(np.int64)))),
+            key=len,
+            default=b"",
+        )
+    return shortest or packed(scales, moves)
+
+
+def _way(how: int, scales: bytes, difference: NDArray[np.int64]) -> bytes:
+    """`coded`, or nothing where that cannot be."""
+    return coded(how, scales, difference) if np.abs(difference).max(initial=0) <= MOST else b""
 
 
 def packed(scales: bytes, difference: NDArray[np.int64]) -> bytes:
@@ -51,33 +94,41 @@ def packed(scales: bytes, difference: NDArray[np.int64]) -> bytes:
     return pack(scales + leb128((difference << 1) ^ (difference >> 63)))
 
 
-def coded(scales: bytes, difference: NDArray[np.int64]) -> bytes:
+def coded(how: int, scales: bytes, difference: NDArray[np.int64]) -> bytes:
     """A difference by the coder of updates: no code may move by more than MOST."""
-    return bytes([CODED]) + scales + code_differences(difference.astype(np.int32))
+    return bytes([how]) + scales + code_differences(difference.astype(np.int32))
 
 
-def apply_difference(data: bytes, old: Codes, mask: NDArray[np.bool_]) -> Codes:
-    """The version that `data` takes `old` to; codes outside `mask` stay.
+def apply_difference(data: bytes, old: Codes, frame: Frame) -> Codes:
+    """The version that `data` takes `old` to; codes outside the mask stay.
 
     Raises:
         CodecError: not a difference for so many scales and codes, or one
             that leaves int32, or gives a scale that is not positive and finite.
     """
-    n = int(np.count_nonzero(mask))
-    if data[:1] == bytes([CODED]):
+    n = int(np.count_nonzero(frame.mask))
+    if data[:1] in (bytes([CODED]), bytes([CARRIED]), bytes([WHOLE])):
         scales, at = _new_scales(old.scales, data[1:])
         difference = read_differences(data[1 + at :], n).astype(np.int64)
-        return Codes(_new_codes(old.codes, mask, difference), scales)
+        origin = old.codes
+        if data[0] == CARRIED:
+            origin = carried(old, scales, frame)
+        elif data[0] == WHOLE:
+            origin = np.where(frame.mask, np.int32(0), old.codes)
+        return Codes(_new_codes(origin, frame.mask, difference), scales)
     body = unpack(data, LEB_BYTES * (1 + old.scales.size + n) + 4 * old.scales.size, "difference")
     scales, at = _new_scales(old.scales, body)
     zigzag, at = numbers(body, at, n, "difference")
     if at != len(body):
         raise CodecError("difference", f"{len(body) - at} bytes after the codes", "none")
-    return Codes(_new_codes(old.codes, mask, (zigzag >> 1) ^ -(zigzag & 1)), scales)
+    return Codes(_new_codes(old.codes, frame.mask, (zigzag >> 1) ^ -(zigzag & 1)), scales)
 
 
-def _changed_scales(old: NDArray[np.float32], new: NDArray[np.float32]) -> bytes:
+def changed_scales(old: NDArray[np.float32], new: NDArray[np.float32]) -> bytes:
+    """What a difference begins with: how many scales change, which, and to what."""
     changed = np.flatnonzero(old.view(np.uint32) != new.view(np.uint32))
+    if not changed.size:
+        return b"\0"
     gaps = np.diff(changed, prepend=-1) - 1
     head = [leb128(np.array([changed.size]))]
     for gap, scale in zip(gaps, new[changed].astype("<f4"), strict=True):

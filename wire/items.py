@@ -1,4 +1,4 @@
-"""A strict reader of the CBOR that messages are made of (RFC 8949).
+"""The CBOR that messages are made of (RFC 8949): its items written, and a strict reader.
 
 Definite lengths, unsigned integers as map keys, no tags, nothing after the one
 item, and few items in all: whatever the bytes, reading takes microseconds and
@@ -16,8 +16,28 @@ from wire.errors import WireError
 MAX_ITEMS = 256  # keys and values together; the largest message of this version has 55
 MAX_DEPTH = 8
 
+UINT, BYTES, TEXT, ARRAY, MAP = 0, 2, 3, 4, 5  # major types
+_HEADS = [[bytes([major << 5 | n]) for n in range(24)] for major in range(6)]
 _SIMPLE = {20: False, 21: True, 22: None}
+_MOST_HALF = 65504.0
 _FLOATS = {25: struct.Struct(">e"), 26: struct.Struct(">f"), 27: struct.Struct(">d")}
+
+
+def head(major: int, n: int) -> bytes:
+    """The head of an item, in as few bytes as n ≥ 0 needs: a number itself, or how much follows."""
+    if n < 24:
+        return _HEADS[major][n]
+    size = max((n.bit_length() + 7) // 8, 1)
+    info = 24 + (size - 1).bit_length()
+    return bytes([major << 5 | info]) + n.to_bytes(1 << info - 24)
+
+
+def real_item(value: float) -> bytes:
+    """A finite float32, in half precision where that holds it."""
+    single = _FLOATS[26].pack(value)
+    if abs(value) <= _MOST_HALF and _FLOATS[25].unpack(half := _FLOATS[25].pack(value))[0] == value:
+        return b"\xf9" + half
+    return b"\xfa" + single
 
 
 def read_item(data: bytes) -> Any:
@@ -100,7 +120,12 @@ class _Reader:
     def map(self, n: int, depth: int) -> dict[int, Any]:
         items: dict[int, Any] = {}
         for _ in range(n):
-            key = self.item(depth - 1)
+            if self.at < self.size and self.data[self.at] < 24:  # as nearly all keys are
+                key = self.data[self.at]
+                self.at += 1
+                self.items += 1
+            else:
+                key = self.item(depth - 1)
             if type(key) is not int or key < 0:
                 self.refuse(f"a key of type {type(key).__name__}", "unsigned integers as keys")
             if key in items:

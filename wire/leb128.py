@@ -14,14 +14,17 @@ def leb128(values: NDArray[np.int64]) -> bytes:
     """The numbers (n,), none negative, one after the other."""
     if values.max(initial=0) < 128:  # the usual case: each is its own byte
         return values.astype(np.uint8).tobytes()
-    shifts = np.arange(0, 7 * BYTES, 7)
-    groups = values[:, None] >> shifts
-    used = groups > 0
-    used[:, 0] = True
-    more = np.zeros_like(used)
-    more[:, :-1] = used[:, 1:]
-    encoded: bytes = ((groups & 127) | (more << 7))[used].astype(np.uint8).tobytes()
-    return encoded
+    lengths = np.ones(values.size, np.int64)
+    for size in range(1, BYTES):
+        lengths += values >= 1 << 7 * size
+    ends = np.cumsum(lengths)
+    encoded = np.empty(ends[-1], np.uint8)
+    for index in range(int(lengths.max())):
+        which = np.flatnonzero(lengths > index)
+        seven = values[which] >> 7 * index & 127
+        more = lengths[which] > index + 1
+        encoded[ends[which] - lengths[which] + index] = seven | more << 7
+    return encoded.tobytes()
 
 
 def numbers(data: bytes, at: int, n: int, where: str) -> tuple[NDArray[np.int64], int]:
@@ -41,7 +44,7 @@ def numbers(data: bytes, at: int, n: int, where: str) -> tuple[NDArray[np.int64]
     if n and lengths.max() > BYTES:
         raise CodecError(where, f"a number of {lengths.max()} bytes", f"{BYTES}")
     found = np.zeros(n, np.int64)
-    for i in range(BYTES):
-        long = lengths > i
+    for i in range(int(lengths.max(initial=0))):
+        long = np.flatnonzero(lengths > i)
         found[long] |= (octets[starts[long] + i] & 127).astype(np.int64) << 7 * i
     return found, at + (int(ends[-1]) + 1 if n else 0)

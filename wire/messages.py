@@ -11,12 +11,12 @@ Units: sizes are bytes, times are seconds, `session` and `round` count from 1,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from enum import IntEnum
 from typing import Any
 
+from wire.digest import digest_of
 from wire.fields import blob, many, real, record, text, uint
 
 PROTOCOL = 1
@@ -26,6 +26,9 @@ DIGEST_BYTES = 32
 OBJECT_ID_BYTES = 8
 NONCE_BYTES = 8
 TRAINS_BYTES = 32  # a bit for each of 256 tensors
+# Objects travel inside a Task that are together so much shorter than a Block's data: the Task
+# is then no longer than the Block, whatever else it says.
+TASK_ROOM = 288
 
 
 class Status(IntEnum):
@@ -148,7 +151,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The aggregator asks one device to take part in one round."""
+    """The aggregator asks one device to take part in one round.
+
+    Short objects ride along, one after the other; long ones are pulled in blocks.
+    """
 
     round: int = uint(1, least=1)
     version: int = uint(2)
@@ -160,6 +166,7 @@ class Task:
     objects: tuple[Manifest, ...] = many(8, Manifest, most=2)  # to pull first, in this order
     check: int = uint(9, default=0)  # of the version to train from, as in Hello
     budget: int = uint(10, default=0)  # bytes of the update; 0: the codec's own choice
+    data: bytes = blob(11, most=MAX_BLOCK, default=b"")  # the objects themselves, if they are short
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +200,7 @@ def _manifest_of_data(offer: Mapping[str, Any]) -> Any:
     data = offer["data"]
     if type(data) is not bytes or not data:
         return MISSING
-    return Manifest(Kind.UPDATE, len(data), hashlib.sha256(data).digest())
+    return Manifest(Kind.UPDATE, len(data), digest_of(data))
 
 
 @dataclass(frozen=True, slots=True)

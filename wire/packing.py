@@ -13,7 +13,8 @@ STORED = 0
 DEFLATED = 1  # a raw stream (RFC 1951)
 _BEST, _QUICK = 9, 4
 _HOPE = 1.05  # the best search finds a tenth more than the quick one, or hardly anything
-_SHORT = 1024  # bytes: for so little everything is tried
+_PIECES, _PIECE = 8, 128  # of bytes
+_SHORT = 4096  # bytes: for so little everything is tried
 _WINDOW_BITS = 12  # distances stay within 4 KB: a device inflates with a window that small
 
 
@@ -21,12 +22,11 @@ def pack(data: bytes) -> bytes:
     """`data` stored or deflated, whichever is shorter; the same bytes for the same data.
 
     Weights and their changes are mostly noise, in which DEFLATE searches long for
-    repetitions that are not worth their mention: where a quick search is not,
-    bytes are only coded by how often they come.
+    repetitions that are not worth their mention: where a quick search finds
+    none, bytes are only coded by how often they come.
     """
     streams = [_deflate(data, zlib.Z_HUFFMAN_ONLY, _BEST)]
-    quick = _deflate(data, zlib.Z_DEFAULT_STRATEGY, _QUICK)
-    if len(quick) < _HOPE * len(streams[0]) or len(data) <= _SHORT:
+    if len(data) <= _SHORT or _may_repeat(data, len(streams[0])):
         streams.insert(0, _deflate(data, zlib.Z_FILTERED, _BEST))
     if len(data) <= _SHORT:
         streams.insert(0, _deflate(data, zlib.Z_DEFAULT_STRATEGY, _BEST))
@@ -34,6 +34,17 @@ def pack(data: bytes) -> bytes:
     if len(shortest) < len(data):
         return bytes([DEFLATED]) + shortest
     return bytes([STORED]) + data
+
+
+def _may_repeat(data: bytes, coded: int) -> bool:
+    """Whether a search may find what is worth it in `data`, of which bytes alone make `coded`."""
+    if 2 * coded < len(data):
+        return len(_deflate(data, zlib.Z_DEFAULT_STRATEGY, _QUICK)) < _HOPE * coded
+    # Values all over their range: a few pieces show what all is like.
+    starts = range(0, len(data) - _PIECE, -(-len(data) // _PIECES))
+    pieces = b"".join(data[start : start + _PIECE] for start in starts)
+    found = len(_deflate(pieces, zlib.Z_DEFAULT_STRATEGY, _QUICK))
+    return found < len(_deflate(pieces, zlib.Z_HUFFMAN_ONLY, _QUICK))
 
 
 def unpack(packed: bytes, most: int, where: str) -> bytes:

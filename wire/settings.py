@@ -16,6 +16,7 @@ class WireSettings(BaseModel):
 
     codec: Literal[
         "microfed",
+        "peaks",
         "int8",
         "float32",
         "float16",
@@ -27,14 +28,15 @@ class WireSettings(BaseModel):
     ] = Field(
         "microfed",
         description="how devices write their updates: microfed (the largest values, in "
-        "budget_bytes), int8 (a byte or less a parameter), float32 (exact), or one that others "
-        "published: float16, topk, stc, qsgd, signsgd, drive",
+        "budget_bytes), peaks (the largest values of a random rotation, in budget_bytes; for "
+        "devices whose data differ much), int8 (a byte or less a parameter), float32 (exact), or "
+        "one that others published: float16, topk, stc, qsgd, signsgd, drive",
     )
     budget_bytes: int = Field(
         0,
         ge=0,
         le=MAX_OBJECT,
-        description="bytes of an update, for the codec microfed (0: one for each 32 "
+        description="bytes of an update, for the codecs microfed and peaks (0: one for each 32 "
         "parameters, at least 32: 128 times fewer than float32)",
     )
     block: int = Field(

@@ -17,14 +17,21 @@ F32 = NDArray[np.float32]
 
 def model_c(model: Model, codes: Sequence[Codes | None]) -> str:
     """`model` and `stored`: a model and the parameters of each of its steps, with their arrays."""
+    return (
+        network_c("model", model)
+        + "".join(_arrays(i, c) for i, c in enumerate(codes) if c)
+        + _structs("mf_stored stored", [_stored(i, c) for i, c in enumerate(codes)])
+    )
+
+
+def network_c(name: str, model: Model) -> str:
+    """The mf_train_model of that name, with its arrays `tensors` and `steps`."""
     counts = f"{len(model.tensors)}, {len(model.steps)}, {model.struct.parameter_count}"
     ends = f"{model.struct.input}, {model.struct.output}, MF_{Loss(model.struct.loss).name}"
     return (
         _structs("mf_train_tensor tensors", [_tensor(t) for t in model.tensors])
         + _structs("mf_train_step steps", [_step(s) for s in model.steps])
-        + f"static const mf_train_model model = {{tensors, steps, {counts}, {ends}}};\n"
-        + "".join(_arrays(i, c) for i, c in enumerate(codes) if c)
-        + _structs("mf_stored stored", [_stored(i, c) for i, c in enumerate(codes)])
+        + f"static const mf_train_model {name} = {{tensors, steps, {counts}, {ends}}};\n"
     )
 
 

@@ -20,10 +20,11 @@ from aggregator.store import Store
 from aggregator.versions import Versions
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of, weights_of
+from wire.base import unpack_base
 from wire.blocks import Assembly, serve
 from wire.cbor import decode, encode
 from wire.codec import CODECS
-from wire.difference import Codes, apply_difference, check_of
+from wire.difference import Codes, Frame, apply_difference, check_of
 from wire.messages import (
     Announce,
     Block,
@@ -40,7 +41,7 @@ from wire.messages import (
     Task,
     Verdict,
 )
-from wire.objects import manifest_of, unpack_base
+from wire.objects import manifest_of
 from wire.settings import WireSettings
 from wire.topics import Topics
 
@@ -122,6 +123,7 @@ class Device:
         if self.offer and self.offer.round == task.round:
             return [("up", self.offer)]
         self.task, self.pulls, self.assembly = task, list(task.objects), None
+        self.inside = task.data
         if self.base == task.base and task.version == 0:
             self.codes, self.version = self.start, 0
         return self._unsettled() + self._next()
@@ -129,6 +131,12 @@ class Device:
     def _next(self):
         if self.pulls:
             manifest = self.pulls.pop(0)
+            if self.inside:
+                data, self.inside = (
+                    self.inside[: manifest.size],
+                    self.inside[manifest.size :],
+                )
+                return self._hold(manifest, data)
             self.assembly = Assembly(manifest, self.buffer)
             return [("up", self.assembly.missing())]
         return [("up", self._train())]
@@ -140,6 +148,9 @@ class Device:
             # A window of eight: ask again when its last block has come.
             return [("up", need)] if (block.index + 1) % 8 == 0 else []
         manifest, data, self.assembly = self.assembly.manifest, self.assembly.result(), None
+        return self._hold(manifest, data)
+
+    def _hold(self, manifest, data):
         if manifest.kind is Kind.BASE:
             file = unpack_base(data, 2**20)
             self.base, self.version = sha256(file).digest(), 0
@@ -149,7 +160,8 @@ class Device:
             if manifest.source == 0:
                 self.codes, self.version = self.start, 0
             assert manifest.source == self.version
-            self.codes = apply_difference(data, self.codes, self.layout.mask)
+            frame = Frame(self.layout.mask, self.layout.channels)
+            self.codes = apply_difference(data, self.codes, frame)
             self.version = manifest.target
         return self._next()
 

@@ -109,6 +109,30 @@ def test_a_device_pulls_a_difference_in_every_round_and_the_base_once(rig, devic
         assert pulled == [[(0, 0)], [(0, 1)], [(1, 2)]]
 
 
+@pytest.mark.parametrize(("block", "inside"), [(1024, False), (8192, True)])
+def test_objects_ride_along_where_a_block_would_hold_them(rig, device, block, inside):
+    small, large = device("small", buffer=1024), device("large", buffer=8192)
+    world = rig(wanted=2, rounds=3, block=block).add(small, large).pump()
+    assert world.course.finished
+    for name, brought in (("small", False), ("large", inside)):
+        base, *differences = tasks(world, name)
+        assert bool(base.data) == brought
+        assert all(task.data for task in differences), "they are shorter than a small buffer"
+        for task in (base, *differences):
+            assert not task.data or len(task.data) == sum(m.size for m in task.objects)
+            assert len(encode(task)) <= world.devices[name].buffer + 37
+
+
+def test_nothing_rides_along_while_the_broker_is_behind(rig, device):
+    world = rig(wanted=1, rounds=1, block=8192)
+    world.post.crowded = lambda: True
+    world.add(device("a", buffer=8192))
+    world.post.flush()
+    [task] = tasks(world, "a")
+    assert task.objects
+    assert task.data == b""
+
+
 def test_a_device_that_holds_the_version_has_nothing_to_pull(asked):
     assert [len(task.objects) for task in tasks(asked, "a")] == [1]
     asked.say("a", Hello(1, 1, 256, 10, "", asked.versions.digest, 0))

@@ -10,9 +10,9 @@ def test_a_hello_makes_a_device_known_and_its_death_takes_it_away():
     registry = Registry(10)
     assert registry.hello("b", hello(1), 0.0, ())
     assert registry.hello("a", hello(4), 0.0, ())
-    assert registry.ids() == ["a", "b"]
+    assert registry.here().ids == ["a", "b"]
     assert registry.presence("a", Presence(4, Status.LOST), 1.0)
-    assert (registry.ids(), registry.online, "a" in registry) == (["b"], 1, True)
+    assert (registry.here().ids, registry.online, "a" in registry) == (["b"], 1, True)
 
 
 def test_the_late_death_of_an_older_session_says_nothing():
@@ -20,7 +20,7 @@ def test_the_late_death_of_an_older_session_says_nothing():
     registry.hello("a", hello(2), 0.0, ())
     for status in (Status.LOST, Status.SLEEPING):
         assert not registry.presence("a", Presence(1, status), 1.0)
-    assert registry.ids() == ["a"]
+    assert registry.here().ids == ["a"]
 
 
 def test_a_birth_of_a_newer_session_waits_for_its_hello():
@@ -101,11 +101,11 @@ def test_devices_go_with_their_gateway_and_come_back_by_their_hello():
         hello = Hello(1, 1, 1024, 5, "esp32", gateway=gateway)
         assert registry.hello(device, hello, 0.0, ())
     assert registry.gateway("north", Presence(3, Status.LOST), 1.0) == ["a", "b"]
-    assert registry.ids() == ["c", "d"]
+    assert registry.here().ids == ["c", "d"]
     assert registry.awake == 4, "they may come back"
     assert registry.hello("a", Hello(2, 1, 1024, 5, "esp32", gateway="north"), 2.0, ())
     assert registry.gateway("north", Presence(2, Status.LOST), 3.0) == [], "an older session's will"
-    assert registry.ids() == ["a", "c", "d"]
+    assert registry.here().ids == ["a", "c", "d"]
     assert registry.gateway("north", Presence(4, Status.ONLINE), 4.0) == ["a"], "a new session"
     assert registry.online == 2
 

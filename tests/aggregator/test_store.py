@@ -137,7 +137,7 @@ def test_a_store_of_another_schema_is_refused(store, tmp_path):
     db = sqlite3.connect(tmp_path / "state.sqlite")
     db.execute("PRAGMA user_version=99")
     db.close()
-    with pytest.raises(StoreMismatchError, match="schema version is 99 there and 2 here"):
+    with pytest.raises(StoreMismatchError, match="schema version is 99 there and 3 here"):
         Store(tmp_path, {"base": "abc", "seed": 1})
     with pytest.raises(NoRunError, match="schema is 99"):
         read_record(tmp_path)

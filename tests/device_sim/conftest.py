@@ -14,9 +14,10 @@ from device_sim.state import Device, Traits
 from device_sim.twin import Twin
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of, weights_of
+from wire.base import pack_base
 from wire.blocks import WINDOW, Assembly, serve
 from wire.cbor import decode, encode
-from wire.difference import Codes, check_of, encode_difference
+from wire.difference import Codes, Frame, check_of, encode_difference
 from wire.messages import (
     Announce,
     Block,
@@ -31,7 +32,7 @@ from wire.messages import (
     Task,
     Verdict,
 )
-from wire.objects import manifest_of, pack_base
+from wire.objects import manifest_of
 
 RECIPE = Recipe(epochs=1, batch=8, learning_rate=0.0625)
 
@@ -46,6 +47,7 @@ class World:
         self.digest = sha256(self.file).digest()
         graph = read_graph(self.file)
         self.layout = layout_of(graph)
+        self.frame = Frame(self.layout.mask, self.layout.channels)
         self.packed = pack_base(self.file)
         self.base = manifest_of(Kind.BASE, self.packed)
         start = weights_of(graph, self.layout)
@@ -58,7 +60,7 @@ class World:
 
     def difference(self, source, target):
         """The manifest of a difference, which `objects` has from then on."""
-        data = encode_difference(self.codes[source], self.codes[target], self.layout.mask)
+        data = encode_difference(self.codes[source], self.codes[target], self.frame)
         manifest = manifest_of(Kind.DIFFERENCE, data, source, target)
         self.objects[manifest.id] = data
         return manifest

@@ -1,6 +1,7 @@
 """A fleet on two nodes of a Ray cluster, both on this machine, is the fleet of one process."""
 
 import asyncio
+import pickle
 import sys
 import threading
 import warnings
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from device_sim.cluster import NoRayError, _shares, run_on_ray
+from device_sim.cluster import NoRayError, NotSharedError, _mark, _Shard, _shares, run_on_ray
 from device_sim.settings import FleetSettings
 from device_sim.shard import Shard
 from device_sim.trainers import fastest_trainer
@@ -59,15 +60,29 @@ def test_a_fleet_on_two_nodes_ends_with_the_model_of_one_process(
         seed=1,
         wire=WireSettings(),
         trainer=fastest_trainer,
+        vault=tmp_path / "kept",
     )
     serving.join(60)
     assert done == [True]
     assert list(tally.devices) == list(devices)
     assert tally.accepted == 4 * ROUNDS
+    assert len(list((tmp_path / "kept").glob("dev-*.kept"))) >= 4
     assert len({node["NodeID"] for node in two_nodes.nodes() if node["Alive"]}) == 2
     teach(tmp_path / "one", fleet, devices, transport="memory")
     on_ray, in_one = ((tmp_path / run / "model.tflite").read_bytes() for run in ("ray", "one"))
     assert on_ray == in_one
+
+
+def test_a_node_that_does_not_see_the_vault_is_named_and_refused(tmp_path):
+    """Without a cluster: what an actor does before it begins."""
+    shard = _Shard({"vault": tmp_path / "elsewhere"}, _mark(tmp_path / "here"))
+    with pytest.raises(NotSharedError, match=r"elsewhere: node .* does not see this folder"):
+        shard.run({})
+    other_run = _Shard({"vault": tmp_path / "here"}, "of another run")
+    with pytest.raises(NotSharedError):
+        other_run.run({})
+    error = NotSharedError("/folder", "node-1")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_shares_are_equal_but_for_one():

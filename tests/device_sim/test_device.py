@@ -96,6 +96,41 @@ def test_the_next_round_brings_only_a_difference(ready, world):
     assert train.model.weights.codes.tolist() == world.codes[2].codes.tolist()
 
 
+def with_objects_inside(world, *manifests):
+    """A task for version 1 that brings these objects."""
+    task = world.task(1, 1, objects=manifests)
+    return replace(task, data=b"".join(world.objects[m.id] for m in manifests))
+
+
+def test_objects_inside_a_task_need_not_be_pulled(bench, world):
+    device = bench()
+    assert device.hear(with_objects_inside(world, world.base, world.difference(0, 1))) == []
+    [train] = device.did(Train)
+    assert train.model.weights.codes.tolist() == world.codes[1].codes.tolist()
+    assert device.refusals == []
+
+
+def test_the_same_task_with_and_without_objects_inside_trains_once(bench, world):
+    device = bench()
+    task = with_objects_inside(world, world.base, world.difference(0, 1))
+    [need] = device.hear(replace(task, data=b""))
+    device.hear(*world.blocks(need)[:3])
+    assert device.hear(task) == []
+    assert device.hear(replace(task, data=b"")) == []
+    assert len(device.did(Train)) == 1
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-1] + b"!", lambda data: data + b"!"])
+def test_an_object_that_is_damaged_inside_a_task_is_pulled(bench, world, spoil):
+    device = bench()
+    task = with_objects_inside(world, world.base)
+    [need] = device.hear(replace(task, data=spoil(task.data)))
+    assert need.id == world.base.id
+    task = world.task(1, 1, objects=(world.base, world.difference(0, 1)))
+    device.pull(world, device.hear(task))
+    assert len(device.did(Train)) == 1
+
+
 def test_two_devices_share_one_model_in_memory(bench, world):
     device = bench()
     twins = [device, bench(models=device.device.traits.models)]
@@ -246,7 +281,7 @@ def test_a_device_whose_training_fails_declines(ready, world):
 def test_a_base_that_is_no_model_is_declined_as_unsupported(bench, world):
     from hashlib import sha256
 
-    from wire.objects import pack_base
+    from wire.base import pack_base
 
     device = bench()
     packed = pack_base(b"not a model")
@@ -389,6 +424,15 @@ def test_a_new_aggregator_session_gets_a_hello_and_the_same_update(ready, world)
 def test_an_aggregator_that_begins_anew_with_round_1_is_obeyed(ready, world):
     ready.hear(world.announce(8, session=1))
     ready.hear(world.task(8))
+    ready.hear(world.announce(1, session=9))
+    ready.hear(world.task(1))
+    assert [train.task.round for train in ready.did(Train)] == [8, 1]
+
+
+def test_one_that_first_waits_for_devices_is_obeyed_as_well(ready, world):
+    ready.hear(world.announce(8, session=1))
+    ready.hear(world.task(8))
+    ready.hear(world.announce(0, session=9, phase=Phase.WAITING))
     ready.hear(world.announce(1, session=9))
     ready.hear(world.task(1))
     assert [train.task.round for train in ready.did(Train)] == [8, 1]

@@ -157,7 +157,7 @@ def test_updates_are_what_local_training_gives(mosquitto, unique, shards, script
     aggregator = script(list(devices), rounds=2, block=200, codec="float32")
     run(mosquitto.endpoint, unique, devices, aggregator, block=256)
     models = Models(Twin, 2**20)
-    model = models.base(world.packed, world.digest)
+    model = models.base(world.packed, world.base, world.digest)
     for name, shard in devices.items():
         for number in (1, 2):
             if number == 2:

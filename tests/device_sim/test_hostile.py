@@ -187,7 +187,8 @@ def test_a_base_file_of_any_bytes_is_refused_or_trained_but_never_a_crash(bench,
     """The digest is right, the content is not: what a hostile aggregator could send."""
     from hashlib import sha256
 
-    from wire.objects import manifest_of, pack_base
+    from wire.base import pack_base
+    from wire.objects import manifest_of
 
     file = st.sampled_from([world.file[:4000]])
 

@@ -13,6 +13,8 @@ from device_sim.twin import Twin
 from tflite_models.parameters import Weights, requantize, to_float
 from tflite_models.scope import ALL, scope_of
 from wire.codec import CODECS
+from wire.messages import Kind
+from wire.objects import manifest_of
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def shard(rng):
 
 
 def test_the_same_task_gives_the_same_bytes_and_another_device_others(models, shard, world):
-    model, task = models.base(world.packed, world.digest), world.task()
+    model, task = models.base(world.packed, world.base, world.digest), world.task()
     once, again = (local_update(model, shard, task, "dev-1") for _ in range(2))
     assert once == again
     assert local_update(model, shard, task, "dev-2").data != once.data
@@ -34,7 +36,7 @@ def test_the_same_task_gives_the_same_bytes_and_another_device_others(models, sh
 
 
 def test_an_update_is_the_coded_change_of_the_unmasked_weights(models, shard, world):
-    model, layout = models.base(world.packed, world.digest), world.layout
+    model, layout = models.base(world.packed, world.base, world.digest), world.layout
     update = local_update(model, shard, replace(world.task(), codec="float32"), "dev-1")
     sent = CODECS["float32"].decode(
         update.data, int(layout.mask.sum()), scope_of(layout, ALL).bounds
@@ -56,7 +58,7 @@ def graph_and_layout(world):
 
 
 def test_a_version_reached_in_steps_is_the_one_reached_at_once(models, world):
-    start = models.base(world.packed, world.digest)
+    start = models.base(world.packed, world.base, world.digest)
 
     def through(*versions):
         model = start
@@ -72,36 +74,37 @@ def test_a_version_reached_in_steps_is_the_one_reached_at_once(models, world):
 
 
 def test_a_model_is_forgotten_with_the_last_who_holds_it(models, world):
-    model = models.base(world.packed, world.digest)
-    assert models.base(world.packed, world.digest) is model
+    model = models.base(world.packed, world.base, world.digest)
+    assert models.base(world.packed, world.base, world.digest) is model
     assert len(models._models) == 1
     del model
     assert len(models._models) == 0
 
 
 def test_what_does_not_unpack_or_apply_is_damaged(models, world):
+    noise = b"no deflate stream"
     with pytest.raises(DamagedError):
-        models.base(b"no deflate stream", world.digest)
+        models.base(noise, manifest_of(Kind.BASE, noise), world.digest)
     with pytest.raises(DamagedError):
-        models.base(world.packed, bytes(32))
+        models.base(world.packed, world.base, bytes(32))
     with pytest.raises(DamagedError):
-        Models(Twin, len(world.file) - 1).base(world.packed, world.digest)
-    model = models.base(world.packed, world.digest)
+        Models(Twin, len(world.file) - 1).base(world.packed, world.base, world.digest)
+    model = models.base(world.packed, world.base, world.digest)
     with pytest.raises(DamagedError):
         models.advance(model, b"no difference", world.difference(0, 1))
 
 
 def test_the_scales_of_a_later_version_are_applied(models, world):
     """Codes and scales both come from the difference; floats are their product."""
-    from wire.difference import Codes, encode_difference
+    from wire.difference import Codes, Frame, encode_difference
     from wire.messages import Kind
     from wire.objects import manifest_of
 
     layout, old = world.layout, world.codes[0]
     master = to_float(layout, Weights(*old)).astype(np.float64) * 3
     new = requantize(layout, master, old.scales)
-    data = encode_difference(old, Codes(new.codes, new.scales), layout.mask)
-    model = models.base(world.packed, world.digest)
+    data = encode_difference(old, Codes(new.codes, new.scales), Frame(layout.mask, layout.channels))
+    model = models.base(world.packed, world.base, world.digest)
     later = models.advance(model, data, manifest_of(Kind.DIFFERENCE, data, 0, 1))
     np.testing.assert_array_equal(later.floats, to_float(layout, new))
     assert not np.array_equal(new.scales, old.scales)

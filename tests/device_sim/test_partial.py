@@ -107,7 +107,7 @@ def test_a_recipe_whose_choice_is_not_of_the_model_is_refused(trainer, bits, rng
 
 def test_an_update_has_the_values_that_train_and_no_others(rng, world):
     models, codec = Models(fastest_trainer, 2**20), CODECS["float32"]
-    held = models.base(world.packed, world.digest)
+    held = models.base(world.packed, world.base, world.digest)
     shard = Shard(rng.random((24, 8, 8, 1), np.float32), rng.integers(0, 5, 24))
     task = world.task()
     for bits in named_scopes(world.layout).values():
@@ -119,7 +119,7 @@ def test_an_update_has_the_values_that_train_and_no_others(rng, world):
 
 
 def test_what_is_left_out_is_kept_for_the_choice_that_left_it_out(rng, world):
-    held = Models(fastest_trainer, 2**20).base(world.packed, world.digest)
+    held = Models(fastest_trainer, 2**20).base(world.packed, world.base, world.digest)
     shard = Shard(rng.random((24, 8, 8, 1), np.float32), rng.integers(0, 5, 24))
     named, kept = named_scopes(world.layout), None
 

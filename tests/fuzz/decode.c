@@ -1,4 +1,4 @@
-/* Any bytes at all into both decoders: a status, never a fault.
+/* Any bytes at all into the decoders: a status, never a fault.
  *
  * The first three bytes choose the model (runs and their sizes), the rest is the message. What
  * decodes is encoded and decoded again, which must give the same. */
@@ -26,6 +26,19 @@ static void updates(const uint8_t *data, int32_t size, const int32_t *bounds) {
     free(values);
 }
 
+static void peaks(const uint8_t *data, int32_t size, int32_t n) {
+    float *values = calloc((size_t)n * sizeof(float) + 1, 1);
+    if (mf_decode_peaks(data, size, n, values) == MF_OK) {
+        uint8_t again[64];
+        int32_t written = 0;
+        assert(mf_encode_peaks(values, n, data[0], (int32_t)sizeof again, again, &written) ==
+               MF_OK);
+        assert(written > 0 && written <= (int32_t)sizeof again);
+        assert(mf_decode_peaks(again, written, n, values) == MF_OK);
+    }
+    free(values);
+}
+
 static void codes(const uint8_t *data, int32_t size, const int32_t *bounds) {
     const size_t bytes = (size_t)bounds[RUNS] * sizeof(int32_t);
     int32_t *found = calloc(bytes + 1, 1), *back = calloc(bytes + 1, 1);
@@ -35,6 +48,23 @@ static void codes(const uint8_t *data, int32_t size, const int32_t *bounds) {
         int32_t written = 0;
         assert(mf_encode_codes(found, bounds, RUNS, capacity, again, &written) == MF_OK);
         assert(mf_decode_codes(again, written, bounds, RUNS, back) == MF_OK);
+        assert(memcmp(found, back, bytes) == 0);
+        free(again);
+    }
+    free(found);
+    free(back);
+}
+
+static void numbers(const uint8_t *data, int32_t size, const int32_t *bounds) {
+    static const uint8_t wide[RUNS] = {0, 1, 0, 1};
+    const size_t bytes = (size_t)bounds[RUNS] * sizeof(int32_t);
+    int32_t *found = calloc(bytes + 1, 1), *back = calloc(bytes + 1, 1);
+    if (mf_decode_numbers(data, size, bounds, wide, RUNS, found) == MF_OK) {
+        const int32_t capacity = 16 + 10 * bounds[RUNS];
+        uint8_t *again = malloc((size_t)capacity);
+        int32_t written = 0;
+        assert(mf_encode_numbers(found, bounds, wide, RUNS, capacity, again, &written) == MF_OK);
+        assert(mf_decode_numbers(again, written, bounds, wide, RUNS, back) == MF_OK);
         assert(memcmp(found, back, bytes) == 0);
         free(again);
     }
@@ -52,6 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(message, data + 3, size - 3);
     updates(message, (int32_t)size - 3, bounds);
     codes(message, (int32_t)size - 3, bounds);
+    numbers(message, (int32_t)size - 3, bounds);
+    peaks(message, (int32_t)size - 3, n);
     free(message);
     return 0;
 }

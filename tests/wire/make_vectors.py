@@ -16,10 +16,21 @@ import numpy as np
 
 from tflite_models.layout import Layout, Slot
 from tflite_models.scope import scope_of
+from wire.base import Form, Run
+from wire.base import coded as coded_base
 from wire.blocks import Assembly, block_of, serve
 from wire.cbor import encode
 from wire.codec import CODECS
-from wire.difference import Codes, _changed_scales, check_of
+from wire.difference import (
+    CARRIED,
+    CODED,
+    WHOLE,
+    Codes,
+    Frame,
+    carried,
+    changed_scales,
+    check_of,
+)
 from wire.difference import coded as coded_difference
 from wire.difference import packed as packed_difference
 from wire.fields import spec_of
@@ -123,6 +134,12 @@ def messages():
             5, 4, SHA, recipe, "int8", 99, 60, (), check_of(VERSION)
         ),
         "a task that trains tensors 1, 3, 5, 7 and 9": Task(5, 4, SHA, biases, "int8", 99, 60, ()),
+        "a task with a short difference inside": Task(
+            *(5, 4, SHA, recipe, "int8", 99, 60),
+            objects=(manifest_of(Kind.DIFFERENCE, b"\x00\x00\x02\x05", 0, 4),),
+            check=check_of(VERSION),
+            data=b"\x00\x00\x02\x05",
+        ),
         "a request for blocks 1 and 3": Need(SHA[:8], 256, 1, b"\x05"),
         "the last block of two": block_of(TEXT, manifest_of(Kind.BASE, TEXT).id, 1, 32),
         "an update inside its offer": offer,
@@ -214,12 +231,13 @@ def _shortened(block):
     return replace(block, data=data, crc=zlib.crc32(data))
 
 
-# Not those that throw dice, whose sums are NumPy's own.
+# Not qsgd and drive, whose dice and sums are NumPy's own.
 VECTORED = [
     (CODECS[name], budget)
     for name, budget in (
         *(("int8", 0), ("float32", 0), ("microfed", 8), ("microfed", 100)),
         *(("float16", 0), ("topk", 0), ("stc", 0), ("signsgd", 0)),
+        *(("peaks", 4), ("peaks", 20)),
     )
 ]
 
@@ -272,6 +290,11 @@ def updates():
         "bytes after the last value": "00 00 00 00 00 00 00 00 00 00",
     }
     refused += [
+        {"why": f"{size} bytes of peaks of eight values", "codec": "peaks"}
+        | {"bounds": [0, 8], "hex": bytes(size).hex()}
+        for size in (2, 4)
+    ]
+    refused += [
         {"why": why, "codec": "microfed", "bounds": [0, 1], "hex": bytes.fromhex(text).hex()}
         for why, text in ours.items()
     ]
@@ -280,37 +303,85 @@ def updates():
 
 def differences():
     """Two versions of a model's codes and scales, and the object between them."""
-    mask = [True, False, True, True]
-    old = VERSION
+    old, mask, channels = VERSION, [True, False, True, True], [0, 0, 1, 2]
+    frame = Frame(np.array(mask), np.int32(channels))
     cases = {
         "a scale and three codes change": ([6, 0, -10, 300], [0.5, 0.25, 4.0]),
         "nothing changes": ([5, 0, -7, 100], [0.5, 0.25, 2.0]),
         "every scale changes": ([5, 0, -7, 100], [1.0, 2.0, 4.0]),
         "the ends of int32": ([2**31 - 1, 0, -(2**31), 100], [0.5, 0.25, 2.0]),
     }
+    rows = []
+    for how in ("packed", "coded", "carried", "whole"):
+        for name, (codes, scales) in cases.items():
+            if how != "packed" and "int32" in name:
+                continue
+            new = Codes(np.int32(codes), np.float32(scales))
+            rows.append(
+                {
+                    "name": name,
+                    "how": how,
+                    "mask": mask,
+                    "channels": channels,
+                    "old": _version(old),
+                    "new": _version(new),
+                    "hex": _difference(how, old, new, frame).hex(),
+                }
+            )
+    return rows
+
+
+def _version(version):
+    return {
+        "codes": version.codes.tolist(),
+        "scales": version.scales.tolist(),
+        "check": check_of(version),
+    }
+
+
+def _difference(how, old, new, frame):
+    scales = changed_scales(old.scales, new.scales)
+    origins = {
+        "packed": (None, old.codes),
+        "coded": (CODED, old.codes),
+        "carried": (CARRIED, carried(old, new.scales, frame)),
+        "whole": (WHOLE, np.zeros_like(old.codes)),
+    }
+    method, origin = origins[how]
+    difference = (np.int64(new.codes) - origin)[frame.mask]
+    if method is None:
+        return packed_difference(scales, difference)
+    return coded_difference(method, scales, difference)
+
+
+def bases():
+    """Files, where their numbers lie, and the objects that they are coded to."""
+    factors = struct.pack("<4f", 0.5, 0.3, 0.7, 0.1)
+    products = np.frombuffer(factors, "<f4", 3) * np.frombuffer(factors, "<f4", 1, 12)
+    last_bits = np.int32([0, 1, -2])  # as a converter rounds
+    weights = np.int8([5, 0, -1, 127, -128, 0, 0, 64, -33, 1])
+    biases = np.int32([300, -290, 0, 2**31 - 1, -(2**31)])
+    scales = (products.view("<i4") + last_bits).astype("<i4")
+    file = b"head" + factors + b"middle" + weights.tobytes() + b".."
+    runs = [Run(len(b"head") + 16 + 6, Form.INT8, 10)]
+    runs.append(Run(len(file), Form.INT32, 5))
+    file += biases.astype("<i4").tobytes()
+    runs.append(Run(len(file), Form.PRODUCTS, 3, factors=4, factor=16))
+    file += scales.tobytes() + b"tail"
+    rare = np.zeros(300, np.int8)
+    rare[::7] = 90
+    cases = {
+        "weights, biases and scales of biases": (file, tuple(runs)),
+        "a rest that is deflated": (bytes(200) + rare.tobytes(), (Run(200, Form.INT8, 300),)),
+    }
     return [
         {
             "name": name,
-            "how": how.__name__,
-            "mask": mask,
-            "old": {
-                "codes": old.codes.tolist(),
-                "scales": old.scales.tolist(),
-                "check": check_of(old),
-            },
-            "new": {
-                "codes": codes,
-                "scales": scales,
-                "check": check_of(Codes(np.int32(codes), np.float32(scales))),
-            },
-            "hex": how(
-                _changed_scales(old.scales, np.float32(scales)),
-                (np.int64(codes) - old.codes)[mask],
-            ).hex(),
+            "file": file.hex(),
+            "runs": [{**run._asdict(), "form": run.form.name} for run in runs],
+            "hex": coded_base(file, runs).hex(),
         }
-        for how in (packed_difference, coded_difference)
-        for name, (codes, scales) in cases.items()
-        if how is packed_difference or "int32" not in name
+        for name, (file, runs) in cases.items()
     ]
 
 
@@ -361,6 +432,7 @@ def main():
         "transfer": transfer(),
         "updates": updates(),
         "differences": differences(),
+        "bases": bases(),
         "packed": packed(),
         "trains": trains(),
     }

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from wire.codecs.microfed import Microfed, read_differences
+from wire.codecs.numbers import read_numbers
+from wire.codecs.peaks import Peaks
 from wire.errors import CodecError
 
 CORPUS = sorted((Path(__file__).parents[1] / "fuzz" / "corpus").iterdir())
@@ -28,6 +30,10 @@ def test_no_message_of_the_corpus_is_more_than_a_refusal():
             pass
         with contextlib.suppress(CodecError):
             assert read_differences(data[3:], n).shape == (n,)
+        with contextlib.suppress(CodecError):
+            assert read_numbers(data[3:], bounds, bytes([0, 1, 0, 1])).shape == (n,)
+        with contextlib.suppress(CodecError):
+            assert np.isfinite(Peaks().decode(data[3:], n, bounds)).all()
     assert taken > 5
 
 
@@ -37,3 +43,5 @@ def test_a_message_of_ones_or_zeros_ends(size):
         for n in (0, 1, 100_000):
             with contextlib.suppress(CodecError):
                 Microfed().decode(data, n, (0, n))
+            with contextlib.suppress(CodecError):
+                Peaks().decode(data, n, (0, n))

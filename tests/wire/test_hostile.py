@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.wire.strategies import damaged, messages, parts, payloads
+from wire.base import Form, Run, pack_base, unpack_base
 from wire.blocks import Assembly, block_of, serve
 from wire.cbor import MAX_PAYLOAD, decode, encode
 from wire.codec import CODECS
-from wire.difference import Codes, apply_difference, encode_difference
+from wire.difference import Codes, Frame, apply_difference, encode_difference
 from wire.errors import CodecError, CorruptObject, WireError
 from wire.messages import TYPES, Block, Kind, Need
-from wire.objects import manifest_of, pack_base, unpack_base
+from wire.objects import manifest_of
 
 many = settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 
@@ -30,6 +31,7 @@ UPDATES = [
 ]
 OLD = Codes(_RNG.integers(-127, 128, 50).astype(np.int32), np.ones(6, np.float32))
 MASK = _RNG.random(50) < 0.6
+FRAME = Frame(MASK, (np.arange(50) % 6).astype(np.int32))
 NEW = Codes(
     np.where(MASK, OLD.codes + _RNG.integers(-3, 4, 50), OLD.codes).astype(np.int32),
     np.float32([1, 1, 2, 1, 1, 0.5]),
@@ -131,10 +133,10 @@ def test_any_bytes_decode_to_n_finite_values_or_a_codec_error(name):
 
 
 @many
-@given(noise([encode_difference(OLD, NEW, MASK), encode_difference(OLD, OLD, MASK)]))
+@given(noise([encode_difference(OLD, NEW, FRAME), encode_difference(OLD, OLD, FRAME)]))
 def test_any_bytes_are_a_difference_or_a_codec_error(data):
     try:
-        new = apply_difference(data, OLD, MASK)
+        new = apply_difference(data, OLD, FRAME)
     except CodecError:
         return
     assert (new.codes.dtype, new.codes.shape) == (np.int32, (50,))
@@ -142,8 +144,14 @@ def test_any_bytes_are_a_difference_or_a_codec_error(data):
     assert np.all(np.isfinite(new.scales) & (new.scales > 0))
 
 
-@settings(max_examples=300)
-@given(noise([pack_base(bytes(900)), pack_base(bytes(range(256)))]))
+RUNS = (Run(8, Form.INT8, 500), Run(512, Form.INT32, 20), Run(600, Form.PRODUCTS, 1, 0, 4))
+WEIGHTS = (_RNG.normal(0, 9, 500) * (_RNG.random(500) < 0.5)).astype(np.int8).tobytes()
+CODED_BASE = pack_base(np.float32([2, 3]).tobytes() + WEIGHTS + bytes(392), RUNS)
+assert CODED_BASE[0] == 2
+
+
+@settings(max_examples=600)
+@given(noise([pack_base(bytes(900)), pack_base(bytes(range(256))), CODED_BASE]))
 def test_any_bytes_are_a_base_within_the_limit_or_a_codec_error(data):
     with suppress(CodecError):
         assert len(unpack_base(data, 900)) <= 900
@@ -191,7 +199,7 @@ def test_no_object_makes_more_memory_than_what_it_should_decode_to():
     bomb, much = _bomb(32 * 1024 * 1024), bytes(500_000)
     attacks = [
         lambda: CODECS["int8"].decode(b"\x01\x00\x00\x80\x3f\x01" + bomb, 5000, (0, 5000)),
-        lambda: apply_difference(b"\x01" + bomb, OLD, MASK),
+        lambda: apply_difference(b"\x01" + bomb, OLD, FRAME),
         lambda: unpack_base(b"\x01" + bomb, 50_000),
         lambda: CODECS["float32"].decode(much, 5000, (0, 5000)),
     ]

@@ -156,7 +156,7 @@ def test_without_the_core_the_reference_does_the_same(rng, monkeypatch):
     data = MICROFED.encode(delta, bounds)
     codes = (delta * 100).astype(np.int32)
     coded = microfed.code_differences(codes)
-    monkeypatch.setattr(microfed, "_compiled", lambda: False)
+    monkeypatch.setattr(microfed, "present", lambda: False)
     assert MICROFED.encode(delta, bounds) == data
     assert microfed.code_differences(codes) == coded
     np.testing.assert_array_equal(microfed.read_differences(coded, 900), codes)

@@ -12,15 +12,17 @@ import pytest
 from tests.wire.make_vectors import layout_of_sizes, plain, unplain
 from tflite_models.scope import scope_of
 from wire import blocks, cbor, items, messages, packing
+from wire.base import Form, Run, coded, unpack_base
 from wire.blocks import Assembly, serve
 from wire.cbor import decode, encode
 from wire.codec import CODECS
-from wire.difference import Codes, apply_difference, check_of, encode_difference
+from wire.difference import Codes, Frame, apply_difference, check_of, encode_difference
 from wire.errors import CodecError, WireError
 from wire.fields import spec_of
 from wire.messages import (
     MAX_BLOCK,
     MAX_OBJECT,
+    TASK_ROOM,
     TRAINS_BYTES,
     TYPES,
     Announce,
@@ -134,6 +136,7 @@ def test_the_topics_are_those_of_the_code():
         f"at most {blocks.MAX_SERVED} of them and at most {blocks.MAX_SERVED_BYTES:,} bytes",
         f"The window is {blocks.WINDOW} blocks",
         f"1 to {MAX_OBJECT:,} bytes",
+        f"at least {TASK_ROOM} bytes shorter than a Block's data",
         f"no distance above {1 << packing._WINDOW_BITS:,}",
     ],
 )
@@ -228,14 +231,24 @@ def test_a_difference_is_its_vector(vector):
         Codes(np.int32(vector[which]["codes"]), np.float32(vector[which]["scales"]))
         for which in ("old", "new")
     )
-    got = apply_difference(bytes.fromhex(vector["hex"]), old, np.array(vector["mask"]))
+    frame = Frame(np.array(vector["mask"]), np.int32(vector["channels"]))
+    got = apply_difference(bytes.fromhex(vector["hex"]), old, frame)
     np.testing.assert_array_equal(got.codes, new.codes)
     np.testing.assert_array_equal(got.scales, new.scales)
-    written = encode_difference(old, new, np.array(vector["mask"]))
-    np.testing.assert_array_equal(
-        apply_difference(written, old, np.array(vector["mask"])).codes, new.codes
-    )
+    written = encode_difference(old, new, frame)
+    np.testing.assert_array_equal(apply_difference(written, old, frame).codes, new.codes)
     assert [check_of(old), check_of(got)] == [vector[which]["check"] for which in ("old", "new")]
+
+
+@pytest.mark.parametrize("vector", vectors("bases"), ids=lambda v: v["name"])
+def test_a_base_is_its_vector(vector):
+    file = bytes.fromhex(vector["file"])
+    assert unpack_base(bytes.fromhex(vector["hex"]), len(file)) == file
+    runs = tuple(
+        Run(run["at"], Form[run["form"]], run["size"], run["factors"], run["factor"])
+        for run in vector["runs"]
+    )
+    assert coded(file, runs).hex() == vector["hex"]
 
 
 @pytest.mark.parametrize("vector", vectors("packed"), ids=lambda v: v["hex"][:8])
@@ -275,12 +288,18 @@ def test_the_largest_payloads_are_as_the_page_says():
 
     bits = size(replace(offer, trains=bytes(TRAINS_BYTES))) - size(offer)
     more = f"at most {bits} more with `trains`"
+    inside = "; with objects inside no more than a Block"
+    some = replace(task("x" * 32), recipe=replace(recipe, trains=bytes(TRAINS_BYTES)))
+    for buffer in (1024, 65_536, MAX_BLOCK):
+        full_task = replace(some, data=bytes(buffer - TASK_ROOM))
+        assert size(full_task) <= size(Block(key, u, u, u, bytes(buffer)))
+
     block, small = (size(Block(key, u, u, u, bytes(n))) - n for n in (MAX_BLOCK, 65535))
     need, window = (size(Need(key, MAX_BLOCK, u, bytes(n))) for n in (64, 1))
     assert [cells[1] for cells in table("8. What a small device must implement")] == [
         f"its data + {block}; + {small} for data up to 64 KB",
         f"its data + {size(full) - MAX_BLOCK}; {size(offer)} without; {more}",
-        f"{size(task('x' * 32))}; {size(task('int8'))} with the codec `int8`; {more}",
+        f"{size(task('x' * 32))}; {size(task('int8'))} with the codec `int8`; {more}{inside}",
         f"{size(Hello(u, u, MAX_BLOCK, u, 'x' * 32, sha, u, u))}",
         f"{need}; {window} with a window of 8 while nothing is lost",
         f"{size(Announce(u, Phase.FINISHED, u, u, sha))}",

@@ -12,6 +12,7 @@ from wire.errors import CodecError
 from wire.packing import pack, unpack
 
 _LEVELS = np.float32(127)
+_LARGEST = np.finfo(np.float32).max
 
 
 class Int8:
@@ -51,9 +52,10 @@ class Int8:
         at = 0
         with np.errstate(over="ignore"):
             for scale, (start, stop) in zip(scales, present, strict=True):
-                delta[start:stop] = scale * codes[at : at + stop - start].astype(np.float32)
+                np.multiply(codes[at : at + stop - start], scale, out=delta[start:stop])
                 at += stop - start
-        check_finite(delta, "update")
+        if scales.max(initial=0) > _LARGEST / _LEVELS:
+            check_finite(delta, "update")
         return delta
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import core.codec as compiled
-from core.library import NoCoreError, library
+from core.library import present
 from wire.codecs import symbols
 from wire.codecs.values import F32, check_finite
 from wire.errors import CodecError
@@ -32,14 +32,14 @@ class Microfed:
         """As Codec.encode; a budget below symbols.LEAST_BUDGET counts as that."""
         check_finite(delta, "delta")
         budget = max(budget or default_budget(delta.size), symbols.LEAST_BUDGET)
-        if not _compiled():
+        if not present():
             return symbols.encode(delta, bounds, budget)
         symbols.check_largest(delta)
         return compiled.encode_update(delta, bounds, budget)
 
     def decode(self, data: bytes, n: int, bounds: tuple[int, ...]) -> F32:  # noqa: ARG002
         """As Codec.decode."""
-        if not _compiled():
+        if not present():
             return symbols.decode(data, bounds)
         try:
             return compiled.decode_update(data, bounds)
@@ -50,7 +50,7 @@ class Microfed:
 def code_differences(difference: I32) -> bytes:
     """Differences of codes (n,), none above MOST, by the same coder as updates, as one tensor."""
     bounds = (0, difference.size)
-    if not _compiled():
+    if not present():
         return symbols.write_symbols(difference, bounds, MOST)
     capacity = 16 + 9 * difference.size  # a gap, a sign and a level have 66 bits at most
     return compiled.encode_codes(np.ascontiguousarray(difference), bounds, capacity)
@@ -59,7 +59,7 @@ def code_differences(difference: I32) -> bytes:
 def read_differences(data: bytes, n: int) -> I32:
     """What `code_differences` wrote of n codes, else CodecError."""
     bounds = (0, n)
-    if not _compiled():
+    if not present():
         return symbols.read_symbols(data, bounds, MOST)
     try:
         return compiled.decode_codes(data, bounds)
@@ -70,11 +70,3 @@ def read_differences(data: bytes, n: int) -> I32:
 def default_budget(n: int) -> int:
     """Bytes for an update of n values: 128 times fewer than float32 takes."""
     return max(LEAST, -(-n // SHARE))
-
-
-def _compiled() -> bool:
-    try:
-        library()
-    except NoCoreError:
-        return False
-    return True

@@ -105,7 +105,7 @@ def code_scale(coder: Coder, scale: Scale) -> Scale:
 
 def quantize(delta: F32, least: np.float32) -> tuple[I32, Scale]:
     """The symbols of the values whose magnitude is at least `least`, and their scale."""
-    code = _step_code(least)
+    code = step_code(least)
     step = step_of(code)
     magnitude = np.abs(delta)
     eighths = (magnitude / step * np.float32(8)).astype(np.int64)
@@ -117,7 +117,7 @@ def quantize(delta: F32, least: np.float32) -> tuple[I32, Scale]:
     return np.where(delta < 0, -levels, levels).astype(np.int32), Scale(code, offset)
 
 
-def _step_code(least: np.float32) -> int:
+def step_code(least: np.float32) -> int:
     """The largest step that is at most `least`."""
     code = 0
     for bit in (128, 64, 32, 16, 8, 4, 2, 1):

@@ -1,18 +1,14 @@
 /* Updates: which values are sent, and how exactly. */
 #include <stddef.h>
-#include <string.h>
 
+#include "codec/steps.h"
 #include "codec/symbols.h"
 #include "microfed/codec.h"
 
 enum {
     MOST_LEVEL = 65535,
-    STEP_BITS = 8,
     OFFSET_BITS = 3,
-    LEAST_EXPONENT = 127 - 26, /* of step code 0, biased */
 };
-#define INFINITE 0x7F800000u
-#define LARGEST  0x49800000u /* 2^20: training that gives more has gone astray */
 
 /* An update as symbols: values of at least the magnitude `least` as levels of one step. */
 typedef struct {
@@ -24,38 +20,14 @@ typedef struct {
     float step;
 } update;
 
-static uint32_t bits_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* |value| as ordered bits. */
-static uint32_t size_of(float value) {
-    return bits_of(value) & 0x7FFFFFFFu;
-}
-
-/* 2^(code / 8 − 26), the eighths of an octave rounded to a float. */
-static uint32_t step_bits(uint32_t code) {
-    static const uint32_t MANTISSAS[8] = {0,        0x0B95C2, 0x1837F0, 0x25FED7,
-                                          0x3504F3, 0x45672A, 0x5744FD, 0x6AC0C7};
-    return (LEAST_EXPONENT + code / 8) << 23 | MANTISSAS[code % 8];
-}
-
 /* Eighths of a step in a value's magnitude, rounded down. */
 static uint32_t eighths(const update *u, float value) {
-    return (uint32_t)(float_of(size_of(value)) / u->step * 8.0f);
+    return (uint32_t)(mf_float_of(mf_size_of(value)) / u->step * 8.0f);
 }
 
 static int32_t find(const void *of, int32_t from, int32_t to) {
     const update *u = of;
-    while (from < to && size_of(u->delta[from]) < u->least) {
+    while (from < to && mf_size_of(u->delta[from]) < u->least) {
         from++;
     }
     return from;
@@ -77,22 +49,11 @@ static int put(void *of, int32_t at, int32_t symbol) {
 
 static void code(mf_coder *coder, update *u, uint32_t step, const int32_t *bounds, int32_t runs) {
     const mf_symbols symbols = {find, get, put, u, MOST_LEVEL};
-    step = mf_code_plain(coder, step, STEP_BITS);
-    u->step = float_of(step_bits(step));
+    step = mf_code_plain(coder, step, MF_STEP_BITS);
+    u->step = mf_float_of(mf_step_bits(step));
     u->offset = mf_code_plain(coder, u->offset, OFFSET_BITS);
     mf_code_symbols(coder, &symbols, bounds, runs);
     mf_finish(coder);
-}
-
-/* The largest step that is at most `least`. */
-static uint32_t step_for(uint32_t least) {
-    uint32_t code = 0;
-    for (uint32_t bit = 1u << (STEP_BITS - 1); bit > 0; bit >>= 1) {
-        if (step_bits(code | bit) <= least) {
-            code |= bit;
-        }
-    }
-    return code;
 }
 
 /* Where in a step the sent values lie on average, in eighths, rounded down. */
@@ -108,8 +69,8 @@ static uint32_t mean_offset(const update *u, int32_t n) {
 /* Write the update without the values below `least`, or count its bytes; whether it fits. */
 static int write(const float *delta, const int32_t *bounds, int32_t runs, uint32_t least,
                  uint8_t *data, int32_t *size) {
-    const uint32_t step = step_for(least);
-    update u = {delta, NULL, 0.0f, least, 0, float_of(step_bits(step))};
+    const uint32_t step = mf_step_for(least);
+    update u = {delta, NULL, 0.0f, least, 0, mf_float_of(mf_step_bits(step))};
     u.offset = mean_offset(&u, bounds[runs]);
     mf_coder coder;
     mf_begin_writing(&coder, data, *size, data == NULL);
@@ -125,19 +86,14 @@ mf_status mf_encode_update(const float *delta, const int32_t *bounds, int32_t ru
     if (!mf_bounds_fit(bounds, runs) || budget < MF_LEAST_BUDGET) {
         return MF_BAD_ARGUMENT;
     }
-    uint32_t top = 0;
-    for (int32_t i = 0; i < bounds[runs]; i++) {
-        if (size_of(delta[i]) > top) {
-            top = size_of(delta[i]);
-        }
-    }
-    if (top >= LARGEST) {
+    const uint32_t top = mf_largest(delta, bounds[runs]);
+    if (top >= MF_LARGEST) {
         return MF_BAD_ARGUMENT;
     }
     /* no level may be above MOST_LEVEL, and no step below the smallest */
-    uint32_t low = bits_of(float_of(top) / (float)(MOST_LEVEL / 2)), high = LARGEST;
-    if (low < step_bits(0)) {
-        low = step_bits(0);
+    uint32_t low = mf_bits_of(mf_float_of(top) / (float)(MOST_LEVEL / 2)), high = MF_LARGEST;
+    if (low < mf_step_bits(0)) {
+        low = mf_step_bits(0);
     }
     if (write(delta, bounds, runs, low, NULL, &budget)) {
         high = low;

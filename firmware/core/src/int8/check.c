@@ -230,7 +230,7 @@ static mf_status locate(const mf_int8_plan *plan, const mf_int8_place *place, in
     if (bytes < 0 || place->offset > size || bytes > size - place->offset) {
         return MF_BAD_MODEL;
     }
-    return place->offset % align ? MF_MISALIGNED : MF_OK;
+    return place->offset % align != 0 ? MF_MISALIGNED : MF_OK;
 }
 
 /* Whether the shifts, and multipliers, of a filter are in range. */

@@ -206,7 +206,7 @@ TARGET static void chunk(const mf_int8_conv *p, const mf_x86_layer *layer,
     vector sums[2 * CHUNK];
     for (uint32_t block = 0; block < layer->blocks; block += 2) {
         for (int32_t r = 0; r < count; r += ROWS) {
-            if (count - r > 4) {
+            if (count - r > 4) { /* NOLINT(bugprone-branch-clone): each is inlined for its rows */
                 any_tile(layer, positions + r, block, sums + r, ROWS);
             } else {
                 any_tile(layer, positions + r, block, sums + r, 4);
