@@ -5,34 +5,29 @@
 #include "state.h"
 #include "version.h"
 
-/* A difference while it is applied; it lies behind the object in the work memory. */
+/* Where a difference is applied: bytes of the work memory behind the object. */
 typedef struct {
-    int32_t *codes;
-    float *scales;
-    mf_inflate *stream;
-} applied;
+    uint32_t codes, scales, stream, end;
+} places;
 
 static uint32_t aligned(uint32_t bytes) {
     return (bytes + 7) / 8 * 8;
 }
 
-static uint32_t lay_out(const mf_node *node, uint32_t object, applied *a) {
+static places places_behind(const mf_node *node, uint32_t object) {
     const mf_node_model *model = node->settings->model;
-    uint8_t *work = node->settings->work;
-    uint32_t at = aligned(mf_assembly_bytes(object, node->settings->block));
-    a->codes = (int32_t *)(void *)(work + at);
-    at += aligned((uint32_t)mf_unmasked(model) * (uint32_t)sizeof(int32_t));
-    a->scales = (float *)(void *)(work + at);
-    at += aligned((uint32_t)model->scale_count * (uint32_t)sizeof(float));
-    a->stream = (mf_inflate *)(void *)(work + at);
-    return at + (uint32_t)sizeof(mf_inflate);
+    places p;
+    p.codes = aligned(mf_assembly_bytes(object, node->settings->block));
+    p.scales = p.codes + aligned((uint32_t)mf_unmasked(model) * (uint32_t)sizeof(int32_t));
+    p.stream = p.scales + aligned((uint32_t)model->scale_count * (uint32_t)sizeof(float));
+    p.end = p.stream + (uint32_t)sizeof(mf_inflate);
+    return p;
 }
 
 /* Whether there is room for an object, and for applying it. */
 bool mf_can_pull(const mf_node *node, const mf_manifest *manifest) {
-    applied a;
     return manifest->kind == MF_DIFFERENCE &&
-           lay_out(node, manifest->size, &a) <= node->settings->work_size;
+           places_behind(node, manifest->size).end <= node->settings->work_size;
 }
 
 /* Whether the held version is what the task wants to be trained. */
@@ -84,23 +79,25 @@ static bool advance(mf_node *node) {
     const mf_node_model *model = node->settings->model;
     const mf_manifest manifest = node->pull.assembly.manifest;
     const mf_task *task = &node->job.task;
-    applied a;
-    lay_out(node, manifest.size, &a);
-    mf_body_codes(model, node->body, a.codes);
-    mf_body_scales(model, node->body, a.scales);
+    const places at = places_behind(node, manifest.size);
+    uint8_t *work = node->settings->work;
+    int32_t *codes = (int32_t *)(void *)(work + at.codes);
+    float *scales = (float *)(void *)(work + at.scales);
+    mf_inflate *stream = (mf_inflate *)(void *)(work + at.stream);
+    mf_body_codes(model, node->body, codes);
+    mf_body_scales(model, node->body, scales);
     if (!mf_assembly_is_right(&node->pull.assembly) ||
-        mf_difference_apply(model, node->pull.assembly.data, manifest.size, a.codes, a.scales,
-                            a.stream) != MF_OK) {
+        mf_difference_apply(model, node->pull.assembly.data, manifest.size, codes, scales,
+                            stream) != MF_OK) {
         return false;
     }
-    if (manifest.target == task->version &&
-        mf_version_check(model, a.codes, a.scales) != task->check) {
+    if (manifest.target == task->version && mf_version_check(model, codes, scales) != task->check) {
         /* The difference was made for another version than the one that we held. */
         start_anew(node);
         return false;
     }
     const uint8_t *body =
-        mf_version_write(model, node->settings->flash, manifest.target, a.codes, a.scales);
+        mf_version_write(model, node->settings->flash, manifest.target, codes, scales);
     node->body = body != NULL ? body : mf_version_newest(model, node->settings->flash);
     return body != NULL;
 }

@@ -46,8 +46,8 @@ typedef struct {
 } mf_node_settings;
 
 /* Bytes of the two buffers. */
-#define MF_NODE_SENDING(block)   ((block) + 192)
-#define MF_NODE_RECEIVING(block) ((block) < 256 + 192 ? 384 + 64 : (block) + 192)
+#define MF_NODE_SENDING(block)   ((block) + 224)
+#define MF_NODE_RECEIVING(block) ((block) + 192)
 
 /* Bytes as MF_ALIGN wants them. */
 #define MF_LINES(bytes) (((bytes) + MF_ALIGN - 1) / MF_ALIGN * MF_ALIGN)
