@@ -16,7 +16,7 @@ from cli.config import Experiment, load
 from cli.exits import Exit
 from cli.options import config_argument, set_option
 from cli.output import Output, energy, percent, reports_errors, size
-from cli.shares import Shares, check_fleet, check_model, shares_of
+from cli.shares import check_fleet, check_model, shares_of
 from device_sim.settings import FleetSettings
 from tflite_models.boards import BOARDS, RUNTIME_RAM, STACK, fits
 
@@ -68,6 +68,12 @@ _SPENT_ON = {
     metavar="N",
     help="That a device makes between two rounds, its own work.  [default: 0]",
 )
+@click.option(
+    "--rehearse",
+    type=click.IntRange(1),
+    metavar="ROUNDS",
+    help="Rehearse so many and guess the rest: sooner, and rougher.  [default: all]",
+)
 @reports_errors
 def command(
     config: Path,
@@ -77,13 +83,16 @@ def command(
     board: str | None,
     interval: float,
     inferences: float,
+    rehearse: int | None,
     out: Output,
 ) -> None:
     """Say what CONFIG will cost every device, and whether the model fits its board.
 
-    Rehearses the first rounds in memory, to see how large the differences between versions are,
+    Rehearses the rounds in memory, to see how large the differences between versions are,
     and counts instructions in QEMU where that is installed.  Exit code 7: it does not fit.
     """
+    from cli.rehearse import rollout_of
+
     named = {"link": link, "board": board}
     chosen = [f"fleet.{key}={value}" for key, value in named.items() if value]
     experiment = load(config, (*overrides, *chosen))
@@ -91,7 +100,8 @@ def command(
     check_fleet(config, experiment, len(shares.devices))
     with _model(experiment, model, out) as file:
         check_model(file, shares)
-        result, fit = _planned(experiment, shares, file, interval, inferences, out)
+        rollout = rollout_of(experiment, shares, file, rehearse)
+        result, fit = _planned(experiment, rollout, file, interval, inferences, out)
     out.result(result)
     if not fit:
         sys.exit(Exit.BUDGET)
@@ -109,14 +119,13 @@ def _model(experiment: Experiment, model: Path | None, out: Output) -> Iterator[
 
 def _planned(
     experiment: Experiment,
-    shares: Shares,
+    rollout: Rollout,
     model: Path,
     interval: float,
     inferences: float,
     out: Output,
 ) -> tuple[dict[str, Any], bool]:
     """The plan as --json says it, and whether the model fits the board."""
-    from cli.rehearse import rollout_of
     from cli.work import measured_work
     from device_sim.energy import Costs
     from device_sim.plan import plan
@@ -124,7 +133,6 @@ def _planned(
 
     file = model.read_bytes()
     costs = Costs.of(experiment.fleet, measured_work(experiment, file))
-    rollout = rollout_of(experiment, shares, model)
     planned = plan(rollout, costs, interval * HOUR, inferences)
     verdict = fits(summarize(file), costs.board)
     ram = training_ram(file, experiment.federated)

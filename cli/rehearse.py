@@ -1,4 +1,4 @@
-"""From an experiment to what `device_sim.plan` wants to know, by rehearsing its first rounds."""
+"""From an experiment to what `device_sim.plan` wants to know, by rehearsing its rounds."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from tflite_models.scope import bits_of, scope_of
 from wire.base import pack_base
 from wire.difference import Codes, Frame, encode_difference
 
-ROUNDS = 4  # that are rehearsed: they show how large the differences between versions are
-CALM = {"transport": "memory", "clock": "host", "rate": 0.0, "loss": 0.0, "dropout": 0.0}
+CALM = {"transport": "memory", "clock": "host", "rate": 0.0, "loss": 0.0, "dropout": 0.0, "qemu": 0}
 
 
 class _Silent(Output):
@@ -34,8 +33,13 @@ class _Silent(Output):
         """Say nothing."""
 
 
-def rollout_of(experiment: Experiment, shares: Shares, model: Path) -> Rollout:
-    """What an experiment does, as one device sees it; a usual one, where they differ."""
+def rollout_of(
+    experiment: Experiment, shares: Shares, model: Path, rehearse: int | None = None
+) -> Rollout:
+    """What an experiment does, as one device sees it; a usual one, where they differ.
+
+    rehearse: the first so many rounds; None: all.
+    """
     file = model.read_bytes()
     layout = layout_of(read_graph(file))
     federated, fleet = experiment.federated, experiment.fleet
@@ -44,7 +48,8 @@ def rollout_of(experiment: Experiment, shares: Shares, model: Path) -> Rollout:
     cohort = cohort_size(federated.cohort, devices)
     taken = max(1, round(federated.rounds * cohort / devices))
     apart = max(1, round(devices / cohort))  # rounds between two that a device takes part in
-    sizes = rehearsed(experiment, shares, model, layout, apart)
+    rounds = federated.rounds if rehearse is None else min(rehearse, federated.rounds)
+    sizes = rehearsed(experiment, shares, model, layout, apart, rounds)
     to_come = differences(sizes, federated.decay, federated.rounds)
     return Rollout(
         board=board_named(fleet.board),
@@ -69,11 +74,10 @@ def rollout_of(experiment: Experiment, shares: Shares, model: Path) -> Rollout:
 
 
 def rehearsed(
-    experiment: Experiment, shares: Shares, model: Path, layout: Layout, apart: int
+    experiment: Experiment, shares: Shares, model: Path, layout: Layout, apart: int, rounds: int
 ) -> list[int]:
     """Sizes of the differences between versions so far apart, of the first rounds."""
     federated = experiment.federated
-    rounds = min(ROUNDS, federated.rounds)
     short = federated.model_copy(update={"rounds": rounds, "evaluate_every": max(1, rounds)})
     calm = experiment.fleet.model_copy(update={**CALM, "battery": 1.0})
     rehearsal = experiment.model_copy(update={"federated": short, "fleet": calm})

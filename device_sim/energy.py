@@ -157,38 +157,48 @@ class Price:
 class Meter:
     """Counts the energy that one device spends; nobody charges its battery."""
 
-    __slots__ = ("_charge", "_costs", "_energy", "_since")
+    __slots__ = ("_costs", "_energy", "_left", "_since")
 
     def __init__(self, costs: Costs, charge: float, energy: Energy) -> None:
         """`charge` is a share of the capacity; `energy` is what is counted into."""
         self._costs = costs
-        self._charge = charge * costs.capacity
+        self._left = (charge - LOW) * costs.capacity  # joules until the battery is low
         self._energy = energy
         self._since: float | None = None
 
     @property
     def low(self) -> bool:
         """True when there is too little left to train."""
-        return self._charge - self._energy.total < LOW * self._costs.capacity
+        return self._left < 0
 
     def connected(self) -> None:
         """A connection was made."""
-        self._energy.connecting += self._costs.radio.connect_joules
+        joules = self._costs.radio.connect_joules
+        self._energy.connecting += joules
+        self._left -= joules
 
     def sent(self, size: int) -> None:
         """A message of `size` bytes was sent."""
-        self._energy.up += self._costs.up.joules(size)
+        joules = self._costs.up.joules(size)
+        self._energy.up += joules
+        self._left -= joules
 
     def received(self, size: int, messages: int = 1) -> None:
         """Messages of `size` bytes together were received."""
-        self._energy.down += self._costs.down.joules(size, messages)
+        joules = self._costs.down.joules(size, messages)
+        self._energy.down += joules
+        self._left -= joules
 
     def trained(self, samples: int, epochs: int) -> None:
         """A local training was done."""
-        self._energy.training += self._costs.training_joules(samples, epochs)
+        joules = self._costs.training_joules(samples, epochs)
+        self._energy.training += joules
+        self._left -= joules
 
     def passed(self, now: float) -> None:
         """Time has passed, on any clock: all of it counts as sleep, which is little beside work."""
         if self._since is not None:
-            self._energy.sleep += self._costs.sleep_joules(now - self._since)
+            joules = self._costs.sleep_joules(now - self._since)
+            self._energy.sleep += joules
+            self._left -= joules
         self._since = now

@@ -22,6 +22,7 @@ from wire.codec import CODECS
 from wire.messages import (
     NONCE_BYTES,
     PROTOCOL,
+    TASK_ROOM,
     Announce,
     Hello,
     Kind,
@@ -113,14 +114,16 @@ def update_size(codec: str, bounds: tuple[int, ...], budget: int) -> int:
 
 
 def differences(rehearsed: Iterable[int], decay: float, rounds: int) -> tuple[int, ...]:
-    """Sizes of the differences that rounds 1 … `rounds` make, from those of the first few.
+    """Sizes of the differences that rounds 1 … `rounds` make, from those that were rehearsed.
 
-    Steps shrink with the learning rate, and the bytes that code them about as its root: an
-    observation, see docs/decisions/2026-11-21-joules-from-instructions.md.
+    Those after shrink from the last few as the root of the learning rate: a rough guess, see
+    docs/decisions/2026-11-21-joules-from-instructions.md.
     """
-    sizes = list(rehearsed)
-    mean, middle = sum(sizes) / len(sizes), (1 + len(sizes)) / 2
-    return tuple(round(mean * sqrt(decay) ** (n - middle)) for n in range(1, rounds + 1))
+    sizes = list(rehearsed)[:rounds]
+    last = sizes[-4:]
+    mean, middle = sum(last) / len(last), len(sizes) - (len(last) - 1) / 2
+    later = range(len(sizes) + 1, rounds + 1)
+    return (*sizes, *(round(mean * sqrt(decay) ** (n - middle)) for n in later))
 
 
 def plan(rollout: Rollout, costs: Costs, interval: float, inferences: float) -> Plan:
@@ -140,7 +143,8 @@ def plan(rollout: Rollout, costs: Costs, interval: float, inferences: float) -> 
         _leg(costs, _first(rollout), 1, work),
         *(_leg(costs, _later(rollout, size), 1, work) for size in rollout.differences),
     ]
-    usual = legs[-1]
+    taking = legs[3:]  # a round each; the first one pulls the base file
+    usual = taking[len(taking) // 2]
     wait = _wait(rollout, costs, usual)
     length = max(interval, usual.seconds + (costs.radio.connect_seconds if interval else 0), wait)
     days = rollout.rounds * length / DAY
@@ -209,25 +213,25 @@ def _first(r: Rollout) -> Messages:
     needed = [Manifest(Kind.BASE, r.base, bytes(32))]
     if r.catch_up:
         needed.append(Manifest(Kind.DIFFERENCE, r.catch_up, bytes(32), 0, 1))
-    messages = _round(r, 0, tuple(needed))
-    for manifest in needed:
-        messages += _pulled(r, manifest)
-    return messages
+    return _round(r, 0, tuple(needed))
 
 
 def _later(r: Rollout, size: int) -> Messages:
     number = r.rounds // 2 + 1
     manifest = Manifest(Kind.DIFFERENCE, max(1, size), bytes(32), number - 1, number)
-    return _round(r, number, (manifest,)) + _pulled(r, manifest)
+    return _round(r, number, (manifest,))
 
 
 def _round(r: Rollout, version: int, objects: tuple[Manifest, ...]) -> Messages:
-    """Task, Offer and Verdict; a long update is pulled in blocks."""
+    """Task, Offer and Verdict; objects that are too long to be inside are pulled in blocks."""
     check = LARGE if version else 0
+    total = sum(manifest.size for manifest in objects)
+    ride = total <= r.block - TASK_ROOM
     task = Task(
         *(version + 1, version, bytes(32), r.recipe, r.codec, LARGE, r.deadline, objects),
         check=check,
         budget=r.budget,
+        data=bytes(total) if ride else b"",
     )
     data = bytes(r.update)
     inline = len(data) <= r.block
@@ -246,6 +250,8 @@ def _round(r: Rollout, version: int, objects: tuple[Manifest, ...]) -> Messages:
     )
     verdict = Verdict(version + 1, bytes(NONCE_BYTES), Reason.ACCEPTED)
     said = Messages(_sizes(offer), _sizes(task, verdict))
+    for manifest in () if ride else objects:
+        said += _pulled(r, manifest)
     if inline:
         return said
     pulled = _pulled(r, offer.manifest)

@@ -79,8 +79,9 @@ def test_a_slower_link_never_costs_fewer_joules_on_the_air():
     assert spent[0].down < spent[1].down
 
 
-def test_differences_shrink_with_the_root_of_the_learning_rate():
-    assert differences((100, 100), 1.0, 3) == (100, 100, 100)
+def test_differences_are_the_rehearsed_ones_and_shrink_with_the_root_of_the_learning_rate():
+    assert differences((300, 100), 1.0, 3) == (300, 100, 200)
+    assert differences((300, 200, 100), 0.5, 2) == (300, 200)
     sizes = differences((1000,), 0.25, 4)
     assert sizes == (1000, 500, 250, 125)
 
