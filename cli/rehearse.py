@@ -76,7 +76,7 @@ def rollout_of(
 def rehearsed(
     experiment: Experiment, shares: Shares, model: Path, layout: Layout, apart: int, rounds: int
 ) -> list[int]:
-    """Sizes of the differences between versions so far apart, of the first rounds."""
+    """Sizes of the differences between versions so far apart, of the first `rounds`."""
     federated = experiment.federated
     short = federated.model_copy(update={"rounds": rounds, "evaluate_every": max(1, rounds)})
     calm = experiment.fleet.model_copy(update={**CALM, "battery": 1.0})
