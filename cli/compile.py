@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.flash import BOARDS as FLASHED
 from cli.output import Output, reports_errors, size
+
+if TYPE_CHECKING:
+    from firmware.compiler.compile import Compiled
+    from firmware.targets import Needs, Target
 
 # Each is a function of firmware.exports; tflm is the array that TensorFlow Lite Micro reads.
 BOARDS = (*FLASHED, "mps2-an386")  # firmware.targets.TARGETS
@@ -98,30 +103,41 @@ def command(
     write(out_folder, files)
     for path, update in compiled.updates.items():
         (out_folder / f"update-{path}.bin").write_bytes(update)
+    _tell(out_folder, compiled, sorted(files), (target, needed) if target and needed else None, out)
+
+
+def _tell(
+    folder: Path,
+    compiled: Compiled,
+    files: list[str],
+    board: tuple[Target, Needs] | None,
+    out: Output,
+) -> None:
+    """Say what was written, and what it takes of the board."""
     plan = compiled.plan
     out.line(
-        f"{out_folder}: {len(compiled.network.layers)} layers, {size(compiled.weight_bytes)} of "
+        f"{folder}: {len(compiled.network.layers)} layers, {size(compiled.weight_bytes)} of "
         f"weights, {size(compiled.constant_bytes)} of other constants, "
         f"{size(compiled.ram_bytes)} of RAM (no plan needs less than {size(plan.bound)})"
     )
-    if target and needed:
+    result: dict[str, object] = {
+        "name": compiled.name,
+        "bytes_weights": compiled.weight_bytes,
+        "bytes_constants": compiled.constant_bytes,
+        "bytes_ram": compiled.ram_bytes,
+        "bytes_ram_bound": plan.bound,
+        "layers": [layer.name for layer in compiled.network.layers],
+        "files": files,
+    }
+    if board:
+        target, needed = board
         out.line(
             f"{target.title}, {target.core.kernels}: {needed.bytes_flash_needed:,} of "
             f"{target.flash:,} bytes of flash, {needed.bytes_ram_needed:,} of {target.ram:,} of "
             "RAM, code and stack included"
         )
-    out.result(
-        {
-            "name": compiled.name,
-            "bytes_weights": compiled.weight_bytes,
-            "bytes_constants": compiled.constant_bytes,
-            "bytes_ram": compiled.ram_bytes,
-            "bytes_ram_bound": plan.bound,
-            "layers": [layer.name for layer in compiled.network.layers],
-            "files": sorted(files),
-        }
-        | ({"board": board} | asdict(needed) if needed else {})
-    )
+        result |= {"board": target.name} | asdict(needed)
+    out.result(result)
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
