@@ -7,7 +7,7 @@ functions; here they say how much memory that takes, and hold it against `Plan`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import byref, c_double
+from ctypes import byref, c_float
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,7 +121,7 @@ class StoredPlan:
         """
         samples = Samples(x.ctypes.data, y.ctypes.data, len(x))
         weights = np.empty(self.parameters, np.float32)
-        losses = (c_double * 2)()
+        losses = (c_float * 2)()
         size = self.memory(recipe, len(x))
         check(
             "mf_train_stored",

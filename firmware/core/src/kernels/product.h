@@ -205,7 +205,7 @@ static void sweep(const block_columns *at, int vectors) {
             }
         }
     }
-    if (filled == 0) {
+    if (MF_ROWS == 1 || filled == 0) {
         return;
     }
     run = block_for(vectors, filled, &rows);

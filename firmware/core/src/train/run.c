@@ -203,8 +203,8 @@ void mf_forward(const mf_run *run, int32_t samples) {
     }
 }
 
-double mf_loss(const mf_run *run, const mf_labels *labels, int32_t samples, double loss,
-               float share) {
+void mf_loss(const mf_run *run, const mf_labels *labels, int32_t samples, mf_sum *loss,
+             float share) {
     const mf_plan *plan = run->plan;
     const mf_train_model *model = plan->model;
     const int32_t size = mf_elements(shape_of(run, model->output));
@@ -212,10 +212,11 @@ double mf_loss(const mf_run *run, const mf_labels *labels, int32_t samples, doub
     float *gradient =
         plan->trained > 0 && share != 0.0f ? mf_gradient_of(run, model->output) : NULL;
     if (model->loss == MF_SQUARED_ERROR) {
-        return plan->kernels->squared_error(y, mf_value(run, model->input), size, samples, loss,
-                                            share, gradient);
+        plan->kernels->squared_error(y, mf_value(run, model->input), size, samples, loss, share,
+                                     gradient);
+        return;
     }
-    return plan->kernels->cross_entropy(labels, y, size, samples, loss, share, gradient);
+    plan->kernels->cross_entropy(labels, y, size, samples, loss, share, gradient);
 }
 
 /* Pass by_y on to an input that has the same values in the same order. */

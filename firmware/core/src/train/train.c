@@ -123,7 +123,7 @@ static bool all_finite(const float *values, int32_t count) {
 }
 
 /* Train; whether the losses are finite. */
-static bool descend(mf_training *t, const mf_recipe *recipe, uint32_t seed, double losses[2],
+static bool descend(mf_training *t, const mf_recipe *recipe, uint32_t seed, float losses[2],
                     void *memory) {
     t->descent.plan = t->run.plan;
     t->descent.recipe = recipe;
@@ -132,7 +132,7 @@ static bool descend(mf_training *t, const mf_recipe *recipe, uint32_t seed, doub
     losses[0] = mf_mean_loss(&t->run, t->samples);
     mf_epochs(t);
     losses[1] = mf_mean_loss(&t->run, t->samples);
-    return losses[0] - losses[0] == 0.0 && losses[1] - losses[1] == 0.0;
+    return losses[0] - losses[0] == 0.0f && losses[1] - losses[1] == 0.0f;
 }
 
 static mf_status check(const mf_plan *plan, const mf_recipe *recipe, const mf_samples *samples,
@@ -149,7 +149,7 @@ static mf_status check(const mf_plan *plan, const mf_recipe *recipe, const mf_sa
 
 mf_status mf_train(const mf_plan *plan, const mf_recipe *recipe, const mf_samples *samples,
                    uint32_t seed, const float *received, const uint8_t *mask, float *weights,
-                   double losses[2], void *memory, size_t bytes) {
+                   float losses[2], void *memory, size_t bytes) {
     const int32_t size = plan->model->parameter_count;
     const mf_status status = check(plan, recipe, samples, memory, bytes);
     if (status != MF_OK) {
@@ -192,7 +192,7 @@ static void with_received(const mf_plan *plan, float *weights, bool less) {
 }
 
 mf_status mf_train_stored(const mf_plan *plan, const mf_recipe *recipe, const mf_samples *samples,
-                          uint32_t seed, float *weights, double losses[2], void *memory,
+                          uint32_t seed, float *weights, float losses[2], void *memory,
                           size_t bytes) {
     const mf_status status = check(plan, recipe, samples, memory, bytes);
     if (status != MF_OK) {
@@ -217,7 +217,7 @@ size_t mf_gradient_bytes(const mf_plan *plan) {
 }
 
 mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fake_quantize,
-                      const float *weights, float *gradient, double *loss, void *memory,
+                      const float *weights, float *gradient, float *loss, void *memory,
                       size_t bytes) {
     mf_status status = plan->stored == NULL ? check_samples(plan, samples) : MF_BAD_ARGUMENT;
     if (status == MF_OK) {
@@ -230,7 +230,7 @@ mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fa
     t.run.rounded = fake_quantize != 0;
     t.run.gradient = (float *)memory + lines(plan->workspace);
     memset(t.run.gradient, 0, (size_t)plan->trained * sizeof(float));
-    *loss = mf_batch(&t, NULL, samples->count) / (double)samples->count;
+    *loss = mf_batch(&t, NULL, samples->count);
     memset(gradient, 0, (size_t)plan->model->parameter_count * sizeof(float));
     for (int32_t i = 0; i < plan->slot_count; i++) {
         const mf_slot *slot = &plan->slots[i];
