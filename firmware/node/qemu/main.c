@@ -1,5 +1,7 @@
 /* A node on a board of QEMU: microfed/made.h has its model, and QEMU has put its name and its
  * samples into the memory beside the chip.  What it does goes to the first UART. */
+#include <stddef.h>
+
 #include "board.h"
 #include "flash.h"
 #include "microfed/made.h"
@@ -12,14 +14,15 @@ typedef struct {
     int32_t classes[]; /* then the values */
 } node_data;
 
-#define MEMORY     ((uintptr_t)BOARD_MEMORY)
-#define FLASH_AT   (MEMORY + (UINT32_C(8) << 20))
-#define KEEP_ALIVE 600 /* seconds: training is on one thread with everything else */
+#define MEMORY              ((uintptr_t)BOARD_MEMORY)
+#define FLASH_AT            (MEMORY + (UINT32_C(8) << 20))
+#define INSTRUCTIONS_PER_MS 15625 /* of 64 ns */
+#define KEEP_ALIVE          600   /* seconds: training is on one thread with everything else */
 
 enum { LOOKED_AT = 8, MOST_INPUTS = 4096, MOST_OUTPUTS = 64 };
 
 static uint32_t milliseconds(void) {
-    return (uint32_t)(board_instructions() * 64 / 1000000);
+    return (uint32_t)board_divide(board_instructions(), INSTRUCTIONS_PER_MS, NULL);
 }
 
 static void say(const char *what, uint64_t number) {

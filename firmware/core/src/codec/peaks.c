@@ -122,7 +122,7 @@ static void put_bits(uint8_t *data, int32_t at, uint32_t word, int32_t bits) {
 static uint32_t get_bits(const uint8_t *data, int32_t at, int32_t bits) {
     uint32_t word = 0;
     for (; bits > 0; bits--, at++) {
-        word = word << 1 | (data[at / 8] >> (7 - at % 8) & 1u);
+        word = word << 1 | ((uint32_t)data[at / 8] >> (7 - at % 8) & 1u);
     }
     return word;
 }

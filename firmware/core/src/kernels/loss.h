@@ -4,7 +4,7 @@
 enum { LANES = 16 };
 
 static void cross_entropy(const mf_labels *labels, const float *logits, int32_t classes,
-                            int32_t samples, mf_sum *loss, float share, float *gradient) {
+                          int32_t samples, mf_sum *loss, float share, float *gradient) {
     for (int32_t s = 0; s < samples; s++, logits += classes) {
         const int32_t label = labels->y[labels->order == NULL ? (uint32_t)s : labels->order[s]];
         float most = logits[0];
@@ -42,7 +42,7 @@ static float folded(float lanes[LANES]) {
 }
 
 static void squared_error(const float *y, const float *target, int32_t size, int32_t samples,
-                            mf_sum *loss, float share, float *gradient) {
+                          mf_sum *loss, float share, float *gradient) {
     const float factor = 2.0f * share / (float)size;
     for (int32_t s = 0; s < samples; s++, y += size, target += size) {
         float lanes[LANES] = {0};

@@ -11,9 +11,9 @@ typedef float mf_vector;
 #define MF_CHANNEL_ROWS  1
 #define MF_BLOCKS(BLOCK) BLOCK(1, 1)
 #else
-#define MF_ROWS         4
-#define MF_VECTORS      4
-#define MF_CHANNEL_ROWS 4
+#define MF_ROWS          4
+#define MF_VECTORS       4
+#define MF_CHANNEL_ROWS  4
 /* 16 sums, 4 factors and 4 inputs: the registers of a Cortex-M4F. */
 #define MF_BLOCKS(BLOCK) BLOCK(1, 4) BLOCK(4, 4) BLOCK(1, 1) BLOCK(4, 1)
 #endif
