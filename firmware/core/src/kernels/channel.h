@@ -1,8 +1,6 @@
 /* by_channel of kernels.h: depthwise convolutions and average pools.  Included by each path. */
 
-#if !defined(MF_CHANNEL_ROWS)
 #define MF_CHANNEL_ROWS 4
-#endif
 
 static void channel_block(const mf_product *p, int32_t column, const float *const a[],
                           float *const c[], int used) {
@@ -74,7 +72,7 @@ static void by_channel(const mf_product *p) {
             }
         }
     }
-    if (MF_CHANNEL_ROWS > 1 && filled > 0) {
+    if (filled > 0) {
         channel_blocks(p, a, c, filled);
     }
 }

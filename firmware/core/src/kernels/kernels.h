@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/only.h"
+
 /* Three nested loops over memory, the last innermost: how many, and how far apart. */
 typedef struct {
     int32_t count[3];
@@ -39,7 +41,7 @@ typedef struct {
     mf_loops rows;        /* over a and c */
     mf_loops depth;       /* over a and b: the order of the sum */
     int32_t columns;
-    ptrdiff_t a_column; /* by_channel only: A[row, k] has a value for each column */
+    ptrdiff_t a_column; /* by_channel: A[row, k] has a value for each column; product: 0 */
     ptrdiff_t b_column; /* product: 1 unless width is 1; by_channel: 0 is allowed too */
     ptrdiff_t c_column; /* product: 1 if width is 1 */
     bool adds;

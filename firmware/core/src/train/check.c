@@ -23,10 +23,6 @@ int32_t mf_elements(mf_shape shape) {
     return product_of(product_of(shape.height, shape.width), shape.channels);
 }
 
-int mf_inputs_of(int32_t kind) {
-    return kind == MF_ADD || kind == MF_MUL ? 2 : 1;
-}
-
 bool mf_is_held(const mf_train_tensor *tensor) {
     return tensor->low > -INFINITY || tensor->high < INFINITY;
 }

@@ -38,7 +38,7 @@ static int32_t only_reader(const mf_train_model *model, int32_t tensor) {
 static bool can_mark(const mf_plan *plan, int32_t index) {
     const mf_train_step *step = &plan->model->steps[index];
     const mf_train_tensor *out = &plan->model->tensors[step->output];
-    return step->kind == MF_MAX_POOL && mf_width(plan->kernels) == 1 &&
+    return mf_is(step->kind, MF_MAX_POOL) && mf_width(plan->kernels) == 1 &&
            plan->steps[index].passes[0] &&
            step->window.kernel_height * step->window.kernel_width <= MF_MOST_MARKED &&
            !mf_is_held(out) && out->step == 0.0f &&
@@ -68,16 +68,16 @@ static void needed_behind(mf_plan *plan, int32_t index) {
     const mf_train_step *step = &plan->model->steps[index];
     const mf_step_plan *planned = &plan->steps[index];
     const int32_t moment = backward_at(plan, index);
-    if (mf_is_gated(plan, index) || step->kind == MF_MAX_POOL) {
+    if (mf_is_gated(plan, index) || mf_is(step->kind, MF_MAX_POOL)) {
         needed(&plan->values[step->output], moment);
     }
     if (planned->marks) {
         needed(&plan->winners[step->output], forward_at(index));
         needed(&plan->winners[step->output], moment);
-    } else if (planned->weight_gradient != MF_ABSENT || step->kind == MF_MAX_POOL) {
+    } else if (planned->weight_gradient != MF_ABSENT || mf_is(step->kind, MF_MAX_POOL)) {
         needed(&plan->values[step->inputs[0]], moment);
     }
-    if (step->kind == MF_MUL) {
+    if (mf_is(step->kind, MF_MUL)) {
         if (planned->passes[0]) {
             needed(&plan->values[step->inputs[1]], moment);
         }

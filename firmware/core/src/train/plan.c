@@ -64,7 +64,7 @@ mf_geometry mf_geometry_of(const mf_train_model *model, const mf_train_step *ste
     const mf_shape out = model->tensors[step->output].shape;
     const mf_window *w = &step->window;
     mf_geometry g;
-    if (step->kind == MF_DENSE) {
+    if (mf_is(step->kind, MF_DENSE)) {
         const int32_t rows = out.height * out.width;
         g.rows = axis(1, 1, 1, 1, 0);
         g.columns = axis(rows, rows, 1, 1, 0);
@@ -105,7 +105,7 @@ size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kin
 }
 
 bool mf_is_in_place(const mf_plan *plan, int32_t step) {
-    return plan->stored == NULL ||
+    return !mf_is_stored(plan) ||
            (plan->stored[step].mask == NULL && plan->steps[step].weight_gradient != MF_ABSENT);
 }
 
@@ -123,7 +123,7 @@ static ptrdiff_t slot_for(mf_plan *plan, int32_t step, int32_t parameter, int32_
         }
     }
     const ptrdiff_t gradient = (ptrdiff_t)plan->trained; /* lay_out refuses what this cuts */
-    const bool packed = plan->stored != NULL && decays;
+    const bool packed = mf_is_stored(plan) && decays;
     const int32_t count = packed ? mf_unpruned(&plan->stored[step], 0, size) : size;
     plan->slots[plan->slot_count++] = (mf_slot){.step = step,
                                                 .to = size,
@@ -181,7 +181,7 @@ static void plan_way_back(mf_plan *plan, const uint8_t *trains) {
  * their weights are not too many. */
 static int32_t part_of(const mf_train_step *step, int32_t taps, int32_t outputs) {
     const int32_t fitting = PART / taps < 4 ? PART / taps : 4;
-    const int32_t most = step->kind == MF_DEPTHWISE ? outputs : fitting > 1 ? fitting : 1;
+    const int32_t most = mf_is(step->kind, MF_DEPTHWISE) ? outputs : fitting > 1 ? fitting : 1;
     return most < outputs ? most : outputs;
 }
 
@@ -205,7 +205,7 @@ static uint64_t lay_out_parts(mf_plan *plan, uint64_t at) {
             plan->largest_part = (size_t)largest(plan->largest_part, part);
         }
         plan->largest_part = (size_t)largest(plan->largest_part, (uint64_t)channels);
-        if (plan->stored != NULL) {
+        if (mf_is_stored(plan)) {
             outputs = largest(outputs, (uint64_t)channels);
             room = mf_is_in_place(plan, s) ? room : largest(room, part);
         }
@@ -238,7 +238,7 @@ static bool lay_out(mf_plan *plan) {
         }
         const uint64_t size = mf_padded_size(plan, planned, step->kind);
         padded = size > padded ? size : padded;
-        if (width == 1 || step->kind == MF_DEPTHWISE) {
+        if (width == 1 || mf_is(step->kind, MF_DEPTHWISE)) {
             continue;
         }
         const int32_t outputs = planned->geometry.out_channels;

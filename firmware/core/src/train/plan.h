@@ -79,7 +79,14 @@ int32_t mf_weights_of(const mf_train_model *model, const mf_train_step *step);
 int32_t mf_outputs_of(const mf_train_model *model, const mf_train_step *step);
 
 /* How many inputs a kind of step reads. */
-int mf_inputs_of(int32_t kind);
+static inline int mf_inputs_of(int32_t kind) {
+    return mf_is(kind, MF_ADD) || mf_is(kind, MF_MUL) ? 2 : 1;
+}
+
+/* Whether the plan is one of mf_plan_stored. */
+static inline bool mf_is_stored(const mf_plan *plan) {
+    return MF_STORED_ONLY || plan->stored != NULL;
+}
 
 mf_geometry mf_geometry_of(const mf_train_model *model, const mf_train_step *step);
 

@@ -155,7 +155,7 @@ mf_status mf_train(const mf_plan *plan, const mf_recipe *recipe, const mf_sample
     if (status != MF_OK) {
         return status;
     }
-    if (plan->stored != NULL || (recipe->proximal != 0.0f && weights == received)) {
+    if (mf_is_stored(plan) || (recipe->proximal != 0.0f && weights == received)) {
         return MF_BAD_ARGUMENT;
     }
     for (int32_t i = 0; i < size; i++) {
@@ -198,7 +198,7 @@ mf_status mf_train_stored(const mf_plan *plan, const mf_recipe *recipe, const mf
     if (status != MF_OK) {
         return status;
     }
-    if (plan->stored == NULL) {
+    if (!mf_is_stored(plan)) {
         return MF_BAD_ARGUMENT;
     }
     with_received(plan, weights, false);
@@ -219,7 +219,7 @@ size_t mf_gradient_bytes(const mf_plan *plan) {
 mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fake_quantize,
                       const float *weights, float *gradient, float *loss, void *memory,
                       size_t bytes) {
-    mf_status status = plan->stored == NULL ? check_samples(plan, samples) : MF_BAD_ARGUMENT;
+    mf_status status = !mf_is_stored(plan) ? check_samples(plan, samples) : MF_BAD_ARGUMENT;
     if (status == MF_OK) {
         status = check_memory(memory, bytes, mf_gradient_bytes(plan));
     }
@@ -242,7 +242,7 @@ mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fa
 
 mf_status mf_predict(const mf_plan *plan, const float *x, int32_t count, const float *weights,
                      float *outputs, void *memory, size_t bytes) {
-    if (count < 0 || plan->stored != NULL) {
+    if (count < 0 || mf_is_stored(plan)) {
         return MF_BAD_ARGUMENT;
     }
     const mf_status status = check_memory(memory, bytes, plan->workspace * sizeof(float));
