@@ -183,6 +183,8 @@ def functions() -> ctypes.CDLL:
     core.mf_plan_stored.argtypes = (
         *(model, ctypes.c_char_p, POINTER(Stored), c_int32, address, c_size_t),
     )
+    core.mf_plan_places.argtypes = (address, POINTER(c_int32))
+    core.mf_plan_places.restype = c_size_t
     core.mf_stored_count.argtypes = (address,)
     core.mf_stored_count.restype = c_size_t
     core.mf_train_stored.argtypes = (

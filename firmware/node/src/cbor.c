@@ -153,15 +153,17 @@ bool mf_cbor_is_strict(const uint8_t *data, uint32_t size) {
  * library's doubles. */
 static float narrowed(uint64_t bits) {
     const int32_t exponent = (int32_t)(bits >> 52 & 0x7FF) - (1023 - 127);
-    const int32_t drop = exponent > 0 ? 29 : 30 - exponent; /* a subnormal keeps fewer bits */
+    const int32_t drop = exponent > 0 ? 7 : 8 - exponent; /* a subnormal keeps fewer bits */
+    /* 30 bits of the mantissa, and whether there is more */
+    const uint32_t mantissa = UINT32_C(1) << 30 | (uint32_t)(bits >> 22 & 0x3FFFFFFF) |
+                              ((bits & 0x3FFFFF) != 0 ? 1u : 0u);
     uint32_t kept = 0;
     if (exponent >= 255) {
         kept = 0x7F800000u;
-    } else if (drop < 55) {
-        const uint64_t mantissa = (bits & ((UINT64_C(1) << 52) - 1)) | UINT64_C(1) << 52;
-        const uint64_t lost = mantissa & ((UINT64_C(1) << drop) - 1);
-        const uint64_t tie = UINT64_C(1) << (drop - 1);
-        kept = (uint32_t)(mantissa >> drop);
+    } else if (drop < 32) {
+        const uint32_t lost = mantissa & ((UINT32_C(1) << drop) - 1);
+        const uint32_t tie = UINT32_C(1) << (drop - 1);
+        kept = mantissa >> drop;
         kept += lost > tie || (lost == tie && (kept & 1u) != 0);
         /* the leading one adds 1 to the exponent, and so does a carry */
         kept += exponent > 0 ? (uint32_t)(exponent - 1) << 23 : 0;

@@ -19,14 +19,15 @@ static uint32_t whole_of(float real, int32_t *exponent) {
  * 31.  The library's doubles would be 2 KB of a device's code. */
 static bool split(float a, float b, float c, int32_t *multiplier, int8_t *shift) {
     int32_t of_a, of_b, of_c;
-    const uint64_t product = (uint64_t)whole_of(a, &of_a) * whole_of(b, &of_b);
+    uint64_t product = (uint64_t)whole_of(a, &of_a) * whole_of(b, &of_b) << (64 - 2 * FLOAT_BITS);
     const uint32_t divisor = whole_of(c, &of_c);
     uint64_t quotient = 0;
     uint32_t rest = 0;
     int32_t bit = 2 * FLOAT_BITS; /* the quotient is in units of 2^bit */
     while (quotient >> DOUBLE_BITS == 0) {
         bit--;
-        rest = rest << 1 | (bit >= 0 ? (uint32_t)(product >> bit) & 1u : 0u);
+        rest = rest << 1 | (uint32_t)(product >> 63);
+        product <<= 1;
         quotient <<= 1;
         if (rest >= divisor) {
             rest -= divisor;

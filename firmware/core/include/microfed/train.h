@@ -163,6 +163,10 @@ MF_EXPORT mf_status mf_plan_stored(const mf_train_model *model, const uint8_t *t
                                    const mf_stored *stored, int32_t tile, void *memory,
                                    size_t bytes);
 
+/* Where a plan puts what each tensor has: three places, in floats, of its values, its gradient
+ * and its winners (of a max pool's output), −1 where it has none; the floats that all take. */
+MF_EXPORT size_t mf_plan_places(const mf_plan *plan, int32_t *places);
+
 /* How many parameters train under a plan of mf_plan_stored, pruned ones not among them. */
 MF_EXPORT size_t mf_stored_count(const mf_plan *plan);
 

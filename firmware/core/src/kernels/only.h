@@ -2,7 +2,8 @@
  * rest (firmware/nodes.py: only):
  *
  *   -DMF_ONLY_KINDS=…  bit k: some step is of kind k; bit 16 + k: the loss is number k
- *   -DMF_ONLY_STORED   every plan is one of mf_plan_stored */
+ *   -DMF_ONLY_STORED   every plan is one of mf_plan_stored
+ *   -DMF_ONLY_MARKED   every max pool marks its winners */
 #ifndef MICROFED_ONLY_H
 #define MICROFED_ONLY_H
 
@@ -17,6 +18,12 @@
 #define MF_STORED_ONLY 1
 #else
 #define MF_STORED_ONLY 0
+#endif
+
+#if defined(MF_ONLY_MARKED)
+#define MF_MARKED_ONLY 1
+#else
+#define MF_MARKED_ONLY 0
 #endif
 
 /* Whether there can be such steps, or (16 + mf_train_loss) such a loss: a constant. */

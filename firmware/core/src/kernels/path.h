@@ -19,6 +19,13 @@
 #define MF_RARE   static
 #endif
 
+/* A loop in several versions, each without the branches of the others. */
+#if defined(MF_SMALL)
+#define MF_VERSIONS static
+#else
+#define MF_VERSIONS MF_INLINE
+#endif
+
 /* Constant bounds: the loop becomes straight code, and its sums stay in registers. */
 #if defined(__clang__)
 #define MF_UNROLL _Pragma("clang loop unroll(full)")
@@ -54,8 +61,8 @@
         .add = add,                                                                                \
         .multiply = MF_HAS(MF_MUL) ? multiply : NULL,                                              \
         .scale = MF_HAS(MF_AVERAGE_POOL) ? scale : NULL,                                           \
-        .max_pool = MF_HAS(MF_MAX_POOL) ? max_pool : NULL,                                         \
-        .max_pool_back = MF_HAS(MF_MAX_POOL) ? max_pool_back : NULL,                               \
+        .max_pool = MF_HAS(MF_MAX_POOL) && !MF_MARKED_ONLY ? max_pool : NULL,                      \
+        .max_pool_back = MF_HAS(MF_MAX_POOL) && !MF_MARKED_ONLY ? max_pool_back : NULL,            \
         .cross_entropy = MF_HAS(16 + MF_CROSS_ENTROPY) ? cross_entropy : NULL,                     \
         .squared_error = MF_HAS(16 + MF_SQUARED_ERROR) ? squared_error : NULL,                     \
         .squares = MF_STORED_ONLY ? NULL : squares,                                                \

@@ -183,7 +183,7 @@ static void forward_step(const mf_run *run, int32_t index, int32_t samples) {
     }
     if (mf_is(kind, MF_MAX_POOL)) {
         const mf_pool pool = pool_of(run, step);
-        if (planned->marks) {
+        if (MF_MARKED_ONLY || planned->marks) {
             mf_max_pool(&pool, samples, x, y, winners_of(run, step->output));
         } else {
             kernels->max_pool(&pool, samples, x, y);
@@ -269,7 +269,7 @@ static void backward_window(const mf_run *run, int32_t index, int32_t samples, f
             memset(by_x, 0, size_of(run, step->inputs[0], samples) * sizeof(float));
         }
         const float *y = mf_value(run, step->output);
-        if (planned->marks) {
+        if (MF_MARKED_ONLY || planned->marks) {
             const mf_hold hold = hold_of(run, step->inputs[0]);
             mf_max_pool_back(&pool, samples, &hold, y, winners_of(run, step->output), by_y, by_x);
         } else {
