@@ -10,6 +10,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* -Os: 3 KB less code, and no loop twice to be faster in some case. */
+#if defined(__OPTIMIZE_SIZE__)
+#define MF_SMALL 1
+#else
+#define MF_SMALL 0
+#endif
+
 #if !defined(MF_ONLY_KINDS)
 #define MF_ONLY_KINDS 0xFFFFFFFFu
 #endif

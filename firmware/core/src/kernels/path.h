@@ -20,7 +20,7 @@
 #endif
 
 /* A loop in several versions, each without the branches of the others. */
-#if defined(MF_SMALL)
+#if MF_SMALL
 #define MF_VERSIONS static
 #else
 #define MF_VERSIONS MF_INLINE
@@ -39,7 +39,7 @@
 
 #include "kernels/lanes.h"
 
-#if defined(MF_SMALL)
+#if MF_SMALL
 #include "kernels/small.h"
 #else
 #include "kernels/product.h"

@@ -15,7 +15,7 @@ MF_VERSIONS void hold_with(const bool rounds, const mf_hold *h, const float *fro
 }
 
 static void hold(const mf_hold *h, const float *from, float *to, size_t n) {
-#if defined(MF_SMALL)
+#if MF_SMALL
     hold_with(h->inverse != 0.0f, h, from, to, n);
 #else
     if (h->inverse == 0.0f) {

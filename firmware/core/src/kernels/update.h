@@ -31,7 +31,7 @@ MF_VERSIONS void begin_with(const bool proximal, const mf_update *u, const float
 }
 
 static void begin(const mf_update *u, const float *w, const float *received, float *g, size_t n) {
-#if defined(MF_SMALL)
+#if MF_SMALL
     begin_with(u->proximal != 0.0f, u, w, received, g, n);
 #else
     if (u->proximal != 0.0f) {

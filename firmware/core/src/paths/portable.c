@@ -9,10 +9,6 @@ typedef float mf_vector;
 /* 16 sums, 4 factors and 4 inputs: the registers of a Cortex-M4F. */
 #define MF_BLOCKS(BLOCK) BLOCK(1, 4) BLOCK(4, 4) BLOCK(1, 1) BLOCK(4, 1)
 
-#if defined(__OPTIMIZE_SIZE__) /* -Os: 2.5 KB less, and no blocks */
-#define MF_SMALL
-#endif
-
 static inline mf_vector mf_load(const float *from) {
     return *from;
 }
