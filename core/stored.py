@@ -7,7 +7,7 @@ functions; here they say how much memory that takes, and hold it against `Plan`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import byref, c_double
+from ctypes import byref, c_float, c_int32
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,6 +103,13 @@ class StoredPlan:
         self.parameters = int(self._core.mf_stored_count(self._at))
 
     @property
+    def places(self) -> tuple[tuple[int, ...], int]:
+        """mf_plan_places: three numbers of each tensor, and the floats that they take."""
+        found = (c_int32 * (3 * len(self._keeps[0].tensors)))()
+        floats = int(self._core.mf_plan_places(self._at, found))
+        return tuple(found), floats
+
+    @property
     def static_bytes(self) -> int:
         """MF_PLAN_BYTES on a microcontroller."""
         model = self._keeps[0]
@@ -121,7 +128,7 @@ class StoredPlan:
         """
         samples = Samples(x.ctypes.data, y.ctypes.data, len(x))
         weights = np.empty(self.parameters, np.float32)
-        losses = (c_double * 2)()
+        losses = (c_float * 2)()
         size = self.memory(recipe, len(x))
         check(
             "mf_train_stored",

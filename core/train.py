@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, byref, c_double, c_float, c_int32, c_size_t, c_uint32
+from ctypes import POINTER, Structure, byref, c_float, c_int32, c_size_t, c_uint32
 from enum import IntEnum
 from functools import cache
 
@@ -178,16 +178,18 @@ def functions() -> ctypes.CDLL:
     core.mf_train_bytes.restype = c_size_t
     core.mf_train.argtypes = (
         *(address, POINTER(Recipe), POINTER(Samples), c_uint32),
-        *(address, address, address, POINTER(c_double), address, c_size_t),
+        *(address, address, address, POINTER(c_float), address, c_size_t),
     )
     core.mf_plan_stored.argtypes = (
         *(model, ctypes.c_char_p, POINTER(Stored), c_int32, address, c_size_t),
     )
+    core.mf_plan_places.argtypes = (address, POINTER(c_int32))
+    core.mf_plan_places.restype = c_size_t
     core.mf_stored_count.argtypes = (address,)
     core.mf_stored_count.restype = c_size_t
     core.mf_train_stored.argtypes = (
         *(address, POINTER(Recipe), POINTER(Samples), c_uint32),
-        *(address, POINTER(c_double), address, c_size_t),
+        *(address, POINTER(c_float), address, c_size_t),
     )
     core.mf_stored_update.argtypes = (address, address)
     core.mf_stored_update.restype = None
@@ -195,7 +197,7 @@ def functions() -> ctypes.CDLL:
     core.mf_gradient_bytes.restype = c_size_t
     core.mf_gradient.argtypes = (
         *(address, POINTER(Samples), c_int32, address, address),
-        *(POINTER(c_double), address, c_size_t),
+        *(POINTER(c_float), address, c_size_t),
     )
     core.mf_predict.argtypes = (*(address, address, c_int32), *(address,) * 3, c_size_t)
     return core
@@ -304,7 +306,7 @@ class Plan:
         """
         samples = Samples(x.ctypes.data, y.ctypes.data, len(x))
         weights = np.empty_like(received)
-        losses = (c_double * 2)()
+        losses = (c_float * 2)()
         size = self.memory(recipe, len(x))
         check(
             "mf_train",
@@ -321,7 +323,7 @@ class Plan:
         """The mean loss and its gradient by all parameters.  Raises CoreError."""
         samples = Samples(x.ctypes.data, y.ctypes.data, len(x))
         gradient = np.empty_like(weights)
-        loss = c_double()
+        loss = c_float()
         check(
             "mf_gradient",
             self._core.mf_gradient(

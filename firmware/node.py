@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.stored import StoredPlan, codes_of, mask_words
-from core.train import Model, Recipe
+from core.train import Kind, Loss, Model, Recipe, Step
 from firmware.compiler.text import array
 from firmware.compiler.training import network_c, real
 from firmware.node_inference import inference_text
@@ -62,6 +62,7 @@ def node_model(file: bytes, trainable: Model, trains: bytes) -> NodeModel:
     layout = layout_of(graph)
     weights = weights_of(graph, layout)
     _check_order(layout, trainable)
+    trainable = _without_idle(trainable)
     places, body = _body(layout, weights)
     counted = np.concatenate(([0], np.cumsum(layout.mask)))
     bounds = (0, *(int(counted[slot.stop]) for slot in layout.slots))
@@ -75,6 +76,8 @@ def node_model(file: bytes, trainable: Model, trains: bytes) -> NodeModel:
             mask_bytes += mask_words(unpruned).nbytes
         rows.append(_tensor(slot, places[slot.tensor], name))
     words = np.frombuffer(body + bytes(-len(body) % 4), "<i4")
+    plan = StoredPlan(trainable, trains, codes_of(trainable, layout, weights))
+    at, floats = plan.places
     text = (
         "/* Made by microfed from a .tflite: what a node of its fleet is compiled with. */\n"
         '#include <math.h>\n\n#include "microfed/model.h"\n\n'
@@ -87,10 +90,12 @@ def node_model(file: bytes, trainable: Model, trains: bytes) -> NodeModel:
         "    .tensors = parameters,\n    .bounds = bounds,\n"
         f"    .tensor_count = {len(layout.slots)},\n    .scale_count = {layout.scales},\n"
         f"    .body_size = {len(body)},\n    .base = (const uint8_t *)base,\n"
-        "    .train = &network,\n};\n"
+        "    .train = &network,\n};\n\n"
+        f"static {array('at', np.array(at, np.int32))}"
+        f"static {array('trains', np.frombuffer(trains, np.uint8))}"
+        f"const mf_node_places node_places = {{at, trains, {floats}}};\n"
     )
     inference = inference_text(graph, layout, places)
-    plan = StoredPlan(trainable, trains, codes_of(trainable, layout, weights))
     sizes = (len(body), mask_bytes, layout.scales)
     return NodeModel(text, inference, *sizes, bounds, plan, trainable)
 
@@ -100,6 +105,26 @@ def _check_order(layout: Layout, model: Model) -> None:
     starts = [start for s in model.steps for start in (s.weight, s.bias) if start >= 0]
     if starts != [slot.start for slot in layout.slots]:
         raise ModelError("graph", "layers share parameters, which a node cannot train")
+
+
+def _without_idle(model: Model) -> Model:
+    """The same model without the tensors that no step computes or reads, such as weights."""
+    old = model.struct
+    ends = (int(old.input), int(old.output))
+    used = {
+        t
+        for s in model.steps
+        for t in (*s.inputs[: 2 if s.kind in (Kind.ADD, Kind.MUL) else 1], s.output)
+    } | {*ends}
+    new = {t: i for i, t in enumerate(sorted(used))}
+    steps = []
+    for step in model.steps:
+        moved = Step.from_buffer_copy(step)
+        moved.inputs[:] = [new.get(t, 0) for t in step.inputs]
+        moved.output = new[step.output]
+        steps.append(moved)
+    tensors = [model.tensors[t] for t in new]
+    return Model(tensors, steps, old.parameter_count, (new[ends[0]], new[ends[1]]), Loss(old.loss))
 
 
 def _body(layout: Layout, weights: Weights) -> tuple[dict[int, int], bytes]:

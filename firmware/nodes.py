@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from shutil import copyfile, copytree
 
-from core.train import Kind, Model
+from core.train import Kind
 from firmware.host import HostCompiler
 from firmware.node import NodeModel, NodeSizes
 from firmware.qemu import CORE, HERE, Image, Machine, build
@@ -13,11 +13,13 @@ from firmware.selftest import kernel_sources
 
 NODE = HERE / "node"
 INCLUDE = (f"-I{NODE / 'include'}", f"-I{NODE / 'src'}")
-OPERATORS = {  # what trains the operators of one kind, and nothing else
-    Kind.DEPTHWISE: ("mf_depthwise", "mf_depthwise_by_input", "mf_depthwise_by_weights"),
-    Kind.AVERAGE_POOL: ("mf_average", "mf_average_by_input"),
-    Kind.MAX_POOL: ("mf_max_pool", "mf_max_pool_back"),
-}
+# what was done where the model's tables were made: firmware/node/src/trusted.c
+_DONE = (("mf_check_model", "mf_trust_model"), ("mf_place_pieces", "mf_take_places"))
+TRUSTED = tuple(
+    flag
+    for name, instead in _DONE
+    for flag in (f"-Wl,--undefined={instead}", f"-Wl,--defsym={name}={instead}")
+)
 CHECKED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 STACK = 4096  # bytes
 MEMORY = {  # beside the chip: samples, and the flash 8 MB behind them
@@ -82,16 +84,20 @@ def posix_program(
     return program
 
 
-def left_out(model: Model) -> tuple[str, ...]:
-    """What the linker is told so that code which this model never reaches is not in the image.
+def only(model: NodeModel) -> tuple[str, ...]:
+    """What the compiler is told so that code which this model never reaches is not in the image.
 
-    The core calls operators by the kinds of the steps, and checks the model, which was done when
-    its tables were made.
+    kernels/only.h says what each of them means.
     """
-    kinds = {step.kind for step in model.steps}
-    absent = [name for kind, names in OPERATORS.items() if kind not in kinds for name in names]
-    trusted = ("-Wl,--undefined=mf_trust_model", "-Wl,--defsym=mf_check_model=mf_trust_model")
-    return (*trusted, *(f"-Wl,--defsym={name}=0" for name in absent))
+    network, (places, _) = model.trainable, model.plan.places
+    bits = {int(step.kind) for step in network.steps} | {16 + int(network.struct.loss)}
+    pools = [step for step in network.steps if step.kind == Kind.MAX_POOL]
+    marked = all(places[3 * step.output + 2] >= 0 for step in pools)
+    return (
+        f"-DMF_ONLY_KINDS=0x{sum(1 << bit for bit in bits):X}u",
+        "-DMF_ONLY_STORED",
+        *(["-DMF_ONLY_MARKED"] if marked else []),
+    )
 
 
 def qemu_image(
@@ -108,7 +114,7 @@ def qemu_image(
         machine,
         [*node_sources(), *qemu, *made],
         out,
-        flags=(optimized, *INCLUDE, f"-I{NODE / 'qemu'}", *board),
-        link=left_out(model.trainable),
+        flags=(optimized, *only(model), *INCLUDE, f"-I{NODE / 'qemu'}", *board),
+        link=TRUSTED,
         stack=STACK,
     )

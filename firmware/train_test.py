@@ -69,7 +69,7 @@ def train_on_board(
     def words(name: str) -> NDArray[np.uint32]:
         return np.frombuffer(bytes.fromhex(numbers[name]), ">u4").astype("<u4")
 
-    before, after = words("losses").view("<f8").tolist()
+    before, after = words("losses").view("<f4").tolist()
     return TrainedOnBoard(
         Status(ended.code),
         words("weights").view("<f4"),
@@ -122,7 +122,7 @@ static void report_words(const char *what, const void *from, uint32_t words) {{
 }}
 
 int main(void) {{
-    double losses[2] = {{0}};
+    float losses[2] = {{0}};
     const mf_samples samples = {{inputs, labels, {len(case.x)}}};
     mf_plan *plan = (mf_plan *)(void *)plan_memory;
     mf_status status = mf_plan_stored(&model, trains, stored, {case.tile}, plan_memory,
@@ -134,7 +134,7 @@ int main(void) {{
     }}
     report("instructions ", board_instructions() - start);
     report("stack ", board_stack_used());
-    report_words("losses ", losses, 4);
+    report_words("losses ", losses, 2);
     report_words("weights ", weights, {plan.parameters});
     return (int)status;
 }}

@@ -11,6 +11,10 @@ int main(void);
 void board_write(const char *text);
 void board_write_number(uint64_t number);
 
+/* number / by, for `by` below 2^16, without the library's division of 64 bits; what is left goes
+ * to `rest`, if that is not NULL. */
+uint64_t board_divide(uint64_t number, uint32_t by, uint32_t *rest);
+
 /* Instructions since reset, from SysTick: meant for QEMU's -icount shift=6, where one takes
  * 64 ns.  On silicon this is time in units of 64 ns. */
 uint64_t board_instructions(void);

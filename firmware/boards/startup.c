@@ -1,4 +1,5 @@
 /* From reset to main, for every Cortex-M board here. */
+#include <stddef.h>
 #include <stdint.h>
 
 #include "board.h"
@@ -66,6 +67,20 @@ void board_fault(void) {
     board_exit(125);
 }
 
+uint64_t board_divide(uint64_t number, uint32_t by, uint32_t *rest) {
+    uint64_t quotient = 0;
+    uint32_t left = 0;
+    for (int shift = 48; shift >= 0; shift -= 16) {
+        left = left << 16 | (uint32_t)(number >> shift & 0xFFFF);
+        quotient = quotient << 16 | left / by;
+        left %= by;
+    }
+    if (rest != NULL) {
+        *rest = left;
+    }
+    return quotient;
+}
+
 uint64_t board_instructions(void) {
     uint32_t before, value;
     do {
@@ -73,7 +88,7 @@ uint64_t board_instructions(void) {
         value = SYSTICK_VALUE; /* counts down */
     } while (before != wraps);
     uint64_t ticks = ((uint64_t)before + 1) * (UINT64_C(1) << SYSTICK_BITS) - value;
-    return ticks * 1000 / ((uint64_t)INSTRUCTION_NS * BOARD_MHZ);
+    return board_divide(ticks * 1000, INSTRUCTION_NS * BOARD_MHZ, NULL);
 }
 
 uint32_t board_stack_used(void) {
@@ -95,8 +110,9 @@ void board_write_number(uint64_t number) {
     char *at = digits + sizeof digits - 1;
     *at = 0;
     do {
-        *--at = (char)('0' + number % 10);
-        number /= 10;
+        uint32_t digit;
+        number = board_divide(number, 10, &digit);
+        *--at = (char)('0' + digit);
     } while (number);
     board_write(at);
 }

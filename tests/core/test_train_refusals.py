@@ -3,7 +3,7 @@
 import math
 import random
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import byref, c_double
+from ctypes import byref, c_float
 
 import numpy as np
 import pytest
@@ -259,7 +259,7 @@ def test_too_little_memory_or_crooked_memory_is_refused(less, shift, status):
     from core.train import Samples
 
     samples = Samples(x.ctypes.data, y.ctypes.data, 5)
-    losses = (c_double * 2)()
+    losses = (c_float * 2)()
     found = planned._core.mf_train(
         *(planned._at, byref(SMALL), byref(samples), 1, weights.ctypes.data),
         *(mask.ctypes.data, weights.ctypes.data, losses, start, size - less),

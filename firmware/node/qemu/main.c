@@ -1,5 +1,7 @@
 /* A node on a board of QEMU: microfed/made.h has its model, and QEMU has put its name and its
  * samples into the memory beside the chip.  What it does goes to the first UART. */
+#include <stddef.h>
+
 #include "board.h"
 #include "flash.h"
 #include "microfed/made.h"
@@ -12,14 +14,15 @@ typedef struct {
     int32_t classes[]; /* then the values */
 } node_data;
 
-#define MEMORY     ((uintptr_t)BOARD_MEMORY)
-#define FLASH_AT   (MEMORY + (UINT32_C(8) << 20))
-#define KEEP_ALIVE 600 /* seconds: training is on one thread with everything else */
+#define MEMORY              ((uintptr_t)BOARD_MEMORY)
+#define FLASH_AT            (MEMORY + (UINT32_C(8) << 20))
+#define INSTRUCTIONS_PER_MS 15625 /* of 64 ns */
+#define KEEP_ALIVE          600   /* seconds: training is on one thread with everything else */
 
-enum { LOOKED_AT = 8, MOST_INPUTS = 4096, MOST_OUTPUTS = 64 };
+enum { LOOKED_AT = 8 };
 
 static uint32_t milliseconds(void) {
-    return (uint32_t)(board_instructions() * 64 / 1000000);
+    return (uint32_t)board_divide(board_instructions(), INSTRUCTIONS_PER_MS, NULL);
 }
 
 static void say(const char *what, uint64_t number) {
@@ -55,22 +58,21 @@ static void train(mf_node *node) {
 
 /* What the held version says of the first samples: the class of each, and what one takes. */
 static void infer(const mf_node *node) {
-    static int8_t input[MOST_INPUTS], output[MOST_OUTPUTS];
     const mf_samples *samples = &node_settings.samples;
     const int32_t count = samples->count < LOOKED_AT ? samples->count : LOOKED_AT;
-    if (count == 0 || node_inputs > MOST_INPUTS || node_outputs > MOST_OUTPUTS) {
+    if (count == 0) {
         return;
     }
     uint64_t taken = 0;
     board_write("classes");
     for (int32_t i = 0; i < count; i++) {
-        node_quantize(samples->x + (size_t)i * (size_t)node_inputs, input);
+        node_quantize(samples->x + (size_t)i * (size_t)node_inputs, node_input);
         const uint64_t start = board_instructions();
-        node_infer(mf_node_body(node), input, output);
+        node_infer(mf_node_body(node), node_input, node_output);
         taken = board_instructions() - start; /* the first derives multipliers as well */
         int32_t best = 0;
         for (int32_t k = 1; k < node_outputs; k++) {
-            best = output[k] > output[best] ? k : best;
+            best = node_output[k] > node_output[best] ? k : best;
         }
         say(" ", (uint64_t)best);
     }

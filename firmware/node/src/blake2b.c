@@ -8,15 +8,14 @@ static uint64_t turned(uint64_t x, int by) {
     return x >> by | x << (64 - by);
 }
 
-static void mix(uint64_t v[16], int a, int b, int c, int d, uint64_t x, uint64_t y) {
-    v[a] += v[b] + x;
-    v[d] = turned(v[d] ^ v[a], 32);
-    v[c] += v[d];
-    v[b] = turned(v[b] ^ v[c], 24);
-    v[a] += v[b] + y;
-    v[d] = turned(v[d] ^ v[a], 16);
-    v[c] += v[d];
-    v[b] = turned(v[b] ^ v[c], 63);
+/* The function G of RFC 7693, 3.1, of four words and two of the block: its steps are alike. */
+static void mix(uint64_t *const w[4], uint64_t x, uint64_t y) {
+    static const uint8_t by[4] = {32, 24, 16, 63};
+    for (int step = 0; step < 4; step++) {
+        const int at = step % 2 * 2;
+        *w[at] += *w[at + 1] + (step == 0 ? x : step == 2 ? y : 0);
+        *w[3 - at] = turned(*w[3 - at] ^ *w[at], by[step]);
+    }
 }
 
 void mf_blake2b(const void *text, uint32_t size, uint8_t *digest, uint32_t digest_size) {
@@ -38,9 +37,7 @@ void mf_blake2b(const void *text, uint32_t size, uint8_t *digest, uint32_t diges
         {0xa2, 0x84, 0x76, 0x15, 0xfb, 0x9e, 0x3c, 0xd0},
     };
     uint64_t block[16] = {0}, state[8], v[16];
-    for (uint32_t i = 0; i < size; i++) {
-        block[i / 8] |= (uint64_t)((const uint8_t *)text)[i] << 8 * (i % 8);
-    }
+    memcpy(block, text, size); /* little-endian, as the words of a body in flash are */
     memcpy(state, initial, sizeof state);
     state[0] ^= 0x01010000 ^ digest_size;
     memcpy(v, state, sizeof state);
@@ -51,12 +48,13 @@ void mf_blake2b(const void *text, uint32_t size, uint8_t *digest, uint32_t diges
         for (int i = 0; i < 8; i++) {
             const int b = i % 4, diagonal = i / 4;
             const uint8_t pair = order[r % 10][i];
-            mix(v, b, 4 + (b + diagonal) % 4, 8 + (b + 2 * diagonal) % 4,
-                12 + (b + 3 * diagonal) % 4, block[pair >> 4], block[pair & 15]);
+            uint64_t *w[] = {v + b, v + 4 + (b + diagonal) % 4, v + 8 + (b + 2 * diagonal) % 4,
+                             v + 12 + (b + 3 * diagonal) % 4};
+            mix(w, block[pair >> 4], block[pair & 15]);
         }
     }
-    for (uint32_t i = 0; i < digest_size; i++) {
-        const uint64_t word = state[i / 8] ^ v[i / 8] ^ v[i / 8 + 8];
-        digest[i] = (uint8_t)(word >> 8 * (i % 8));
+    for (int i = 0; i < 8; i++) {
+        state[i] ^= v[i] ^ v[i + 8];
     }
+    memcpy(digest, state, digest_size);
 }

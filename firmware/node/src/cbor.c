@@ -149,6 +149,31 @@ bool mf_cbor_is_strict(const uint8_t *data, uint32_t size) {
     return is_item(&r, MOST_DEPTH) && r.at == r.end;
 }
 
+/* The float nearest to the double of these bits (to even; infinite: none is near), without the
+ * library's doubles. */
+static float narrowed(uint64_t bits) {
+    const int32_t exponent = (int32_t)(bits >> 52 & 0x7FF) - (1023 - 127);
+    const int32_t drop = exponent > 0 ? 7 : 8 - exponent; /* a subnormal keeps fewer bits */
+    /* 30 bits of the mantissa, and whether there is more */
+    const uint32_t mantissa = UINT32_C(1) << 30 | (uint32_t)(bits >> 22 & 0x3FFFFFFF) |
+                              ((bits & 0x3FFFFF) != 0 ? 1u : 0u);
+    uint32_t kept = 0;
+    if (exponent >= 255) {
+        kept = 0x7F800000u;
+    } else if (drop < 32) {
+        const uint32_t lost = mantissa & ((UINT32_C(1) << drop) - 1);
+        const uint32_t tie = UINT32_C(1) << (drop - 1);
+        kept = mantissa >> drop;
+        kept += lost > tie || (lost == tie && (kept & 1u) != 0);
+        /* the leading one adds 1 to the exponent, and so does a carry */
+        kept += exponent > 0 ? (uint32_t)(exponent - 1) << 23 : 0;
+    }
+    kept |= (uint32_t)(bits >> 32) & 0x80000000u;
+    float value;
+    memcpy(&value, &kept, sizeof value);
+    return value;
+}
+
 float mf_cbor_real(const mf_cbor_head *head) {
     if (head->info == 25) {
         return mf_from_half((uint16_t)head->value);
@@ -159,9 +184,7 @@ float mf_cbor_real(const mf_cbor_head *head) {
         memcpy(&single, &bits, sizeof single);
         return single;
     }
-    double real;
-    memcpy(&real, &head->value, sizeof real);
-    return (float)real;
+    return narrowed(head->value);
 }
 
 void mf_cbor_put_bytes(mf_cbor_writer *writer, const void *data, uint32_t size) {

@@ -128,7 +128,7 @@ mf_status mf_make_update(const mf_assignment *assignment, mf_made *made) {
     const mf_assignment *a = assignment;
     const mf_recipe recipe = recipe_of(&a->task->recipe);
     layout l;
-    double losses[2];
+    float losses[2];
     mf_status status = lay_out(a, &l);
     if (status == MF_OK && !mf_memory_fold(a->memory, a->model, a->flash, &l.scope, l.weights)) {
         status = MF_BAD_DATA;
@@ -141,8 +141,8 @@ mf_status mf_make_update(const mf_assignment *assignment, mf_made *made) {
     if (status != MF_OK) {
         return status;
     }
-    made->loss_before = (float)losses[0];
-    made->loss_after = (float)losses[1];
+    made->loss_before = losses[0];
+    made->loss_after = losses[1];
     mf_stored_update(l.plan, l.weights);
     return code(a, &l, made);
 }

@@ -28,7 +28,7 @@ static void print(const void *values, size_t bytes) {
 }
 
 static mf_status run(void) {
-    double losses[2];
+    float losses[2];
     const mf_samples samples = {x, y, SAMPLES};
     mf_status status = mf_plan_training(&model, trains, 1, (int32_t)mf_best_path(), plan_memory,
                                         sizeof plan_memory);

@@ -140,7 +140,7 @@ MF_EXPORT size_t mf_train_bytes(const mf_plan *plan, const mf_recipe *recipe, in
  * losses: mean over the samples, of the weights as received and as trained. */
 MF_EXPORT mf_status mf_train(const mf_plan *plan, const mf_recipe *recipe,
                              const mf_samples *samples, uint32_t seed, const float *received,
-                             const uint8_t *mask, float *weights, double losses[2], void *memory,
+                             const uint8_t *mask, float *weights, float losses[2], void *memory,
                              size_t bytes);
 
 /* A step's parameters as an int8 file has them: weights are code · scale, biases code · (scale ·
@@ -163,6 +163,10 @@ MF_EXPORT mf_status mf_plan_stored(const mf_train_model *model, const uint8_t *t
                                    const mf_stored *stored, int32_t tile, void *memory,
                                    size_t bytes);
 
+/* Where a plan puts what each tensor has: three places, in floats, of its values, its gradient
+ * and its winners (of a max pool's output), −1 where it has none; the floats that all take. */
+MF_EXPORT size_t mf_plan_places(const mf_plan *plan, int32_t *places);
+
 /* How many parameters train under a plan of mf_plan_stored, pruned ones not among them. */
 MF_EXPORT size_t mf_stored_count(const mf_plan *plan);
 
@@ -172,7 +176,7 @@ MF_EXPORT size_t mf_stored_count(const mf_plan *plan);
  * before its biases. */
 MF_EXPORT mf_status mf_train_stored(const mf_plan *plan, const mf_recipe *recipe,
                                     const mf_samples *samples, uint32_t seed, float *weights,
-                                    double losses[2], void *memory, size_t bytes);
+                                    float losses[2], void *memory, size_t bytes);
 
 /* Make trained weights the update that is sent: less the stored ones. */
 MF_EXPORT void mf_stored_update(const mf_plan *plan, float *weights);
@@ -184,7 +188,7 @@ MF_EXPORT size_t mf_gradient_bytes(const mf_plan *plan);
  * are not trained). */
 MF_EXPORT mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples,
                                 int32_t fake_quantize, const float *weights, float *gradient,
-                                double *loss, void *memory, size_t bytes);
+                                float *loss, void *memory, size_t bytes);
 
 /* The output for `count` samples: `outputs` holds count times the output's size. */
 MF_EXPORT mf_status mf_predict(const mf_plan *plan, const float *x, int32_t count,

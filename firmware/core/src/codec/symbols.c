@@ -49,6 +49,26 @@ static void code_run(mf_coder *coder, const mf_symbols *symbols, int32_t at, int
     }
 }
 
+/* a · b / c of 32 bits, rounded down, for c < 2^31: without the library's division of 64. */
+static uint32_t share(uint32_t a, uint32_t b, uint32_t c) {
+    uint32_t quotient = a / c * b, rest = 0, part = 0;
+    a %= c;
+    for (int bit = 31; bit >= 0; bit--) {
+        rest *= 2;
+        part *= 2;
+        if (rest >= c) {
+            rest -= c;
+            part++;
+        }
+        rest += b >> bit & 1u ? a : 0u;
+        if (rest >= c) {
+            rest -= c;
+            part++;
+        }
+    }
+    return quotient + part;
+}
+
 void mf_code_symbols(mf_coder *coder, const mf_symbols *symbols, const int32_t *bounds,
                      int32_t runs) {
     const int32_t n = bounds[runs];
@@ -75,7 +95,7 @@ void mf_code_symbols(mf_coder *coder, const mf_symbols *symbols, const int32_t *
         const uint32_t most = left < size ? left : size;
         uint32_t own = most;
         if (stop < n) {
-            usual = (uint32_t)((uint64_t)left * size / (uint32_t)(n - start));
+            usual = share(left, size, (uint32_t)(n - start));
             own = count(coder, symbols, start, stop);
             own = mf_code_number(coder, MF_COUNTS, own, most, usual);
         } else if (left > size) {

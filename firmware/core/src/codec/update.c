@@ -58,12 +58,16 @@ static void code(mf_coder *coder, update *u, uint32_t step, const int32_t *bound
 
 /* Where in a step the sent values lie on average, in eighths, rounded down. */
 static uint32_t mean_offset(const update *u, int32_t n) {
-    uint64_t sum = 0, count = 0;
+    uint64_t sum = 0;
+    uint32_t count = 0, mean = 0;
     for (int32_t i = find(u, 0, n); i < n; i = find(u, i + 1, n)) {
         sum += eighths(u, u->delta[i]) & 7u;
         count++;
     }
-    return count ? (uint32_t)(sum / count) : 0;
+    while (count > 0 && (uint64_t)(mean + 1) * count <= sum) { /* 7 at most: not worth dividing */
+        mean++;
+    }
+    return mean;
 }
 
 /* Write the update without the values below `least`, or count its bytes; whether it fits. */

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/only.h"
+
 /* Three nested loops over memory, the last innermost: how many, and how far apart. */
 typedef struct {
     int32_t count[3];
@@ -39,7 +41,7 @@ typedef struct {
     mf_loops rows;        /* over a and c */
     mf_loops depth;       /* over a and b: the order of the sum */
     int32_t columns;
-    ptrdiff_t a_column; /* by_channel only: A[row, k] has a value for each column */
+    ptrdiff_t a_column; /* by_channel: A[row, k] has a value for each column; product: 0 */
     ptrdiff_t b_column; /* product: 1 unless width is 1; by_channel: 0 is allowed too */
     ptrdiff_t c_column; /* product: 1 if width is 1 */
     bool adds;
@@ -58,6 +60,20 @@ typedef struct {
     const uint32_t *order;
 } mf_labels;
 
+/* A sum of many floats, and what rounding lost of it: a double costs a device that has none in
+ * hardware 3 KB of code. */
+typedef struct {
+    float rounded, lost;
+} mf_sum;
+
+/* Knuth's two-sum: what it loses is exact. */
+static inline void mf_add_to(mf_sum *sum, float x) {
+    const float next = sum->rounded + x;
+    const float added = next - sum->rounded;
+    sum->lost += (sum->rounded - (next - added)) + (x - added);
+    sum->rounded = next;
+}
+
 /* What one batch's update of a range of parameters adds to its gradient. */
 typedef struct {
     float momentum, weight_decay, proximal;
@@ -75,10 +91,10 @@ typedef struct {
     void (*max_pool)(const mf_pool *pool, int32_t samples, const float *x, float *y);
     void (*max_pool_back)(const mf_pool *pool, int32_t samples, const float *x, const float *y,
                           const float *by_y, float *by_x);
-    double (*cross_entropy)(const mf_labels *labels, const float *logits, int32_t classes,
-                            int32_t samples, double loss, float share, float *gradient);
-    double (*squared_error)(const float *y, const float *target, int32_t size, int32_t samples,
-                            double loss, float share, float *gradient);
+    void (*cross_entropy)(const mf_labels *labels, const float *logits, int32_t classes,
+                          int32_t samples, mf_sum *loss, float share, float *gradient);
+    void (*squared_error)(const float *y, const float *target, int32_t size, int32_t samples,
+                          mf_sum *loss, float share, float *gradient);
     float (*folded)(float lanes[16]);
     void (*squares)(const float *g, const uint8_t *mask, size_t n, float lanes[16]);
     /* g ← momentum · g + decay · w + proximal · (w − received): what the chain of a batch's

@@ -1,10 +1,10 @@
-/* The two losses: `loss` plus that of each sample, one after the other; and their gradients by
+/* The two losses: each sample's is added to `loss`, one after the other; and their gradients by
  * the output times `share`, none where that is NULL.  Included by each path. */
 
 enum { LANES = 16 };
 
-static double cross_entropy(const mf_labels *labels, const float *logits, int32_t classes,
-                            int32_t samples, double loss, float share, float *gradient) {
+static void cross_entropy(const mf_labels *labels, const float *logits, int32_t classes,
+                          int32_t samples, mf_sum *loss, float share, float *gradient) {
     for (int32_t s = 0; s < samples; s++, logits += classes) {
         const int32_t label = labels->y[labels->order == NULL ? (uint32_t)s : labels->order[s]];
         float most = logits[0];
@@ -19,7 +19,7 @@ static double cross_entropy(const mf_labels *labels, const float *logits, int32_
                 gradient[i] = e;
             }
         }
-        loss += (double)(mf_log(total) - (logits[label] - most));
+        mf_add_to(loss, mf_log(total) - (logits[label] - most));
         if (gradient == NULL) {
             continue;
         }
@@ -29,7 +29,6 @@ static double cross_entropy(const mf_labels *labels, const float *logits, int32_
         }
         gradient += classes;
     }
-    return loss;
 }
 
 /* The sum of 16 interleaved sums, as a tree. */
@@ -42,8 +41,8 @@ static float folded(float lanes[LANES]) {
     return lanes[0];
 }
 
-static double squared_error(const float *y, const float *target, int32_t size, int32_t samples,
-                            double loss, float share, float *gradient) {
+static void squared_error(const float *y, const float *target, int32_t size, int32_t samples,
+                          mf_sum *loss, float share, float *gradient) {
     const float factor = 2.0f * share / (float)size;
     for (int32_t s = 0; s < samples; s++, y += size, target += size) {
         float lanes[LANES] = {0};
@@ -54,10 +53,9 @@ static double squared_error(const float *y, const float *target, int32_t size, i
                 gradient[i] = difference * factor + 0.0f;
             }
         }
-        loss += (double)(folded(lanes) / (float)size);
+        mf_add_to(loss, folded(lanes) / (float)size);
         if (gradient != NULL) {
             gradient += size;
         }
     }
-    return loss;
 }

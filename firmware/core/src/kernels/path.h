@@ -9,6 +9,7 @@
 #include "kernels/float_math.h"
 #include "kernels/fma.h"
 #include "kernels/kernels.h"
+#include "microfed/train.h"
 
 #if defined(__GNUC__)
 #define MF_INLINE static inline __attribute__((always_inline))
@@ -16,6 +17,13 @@
 #else
 #define MF_INLINE static inline
 #define MF_RARE   static
+#endif
+
+/* A loop in several versions, each without the branches of the others. */
+#if MF_SMALL
+#define MF_VERSIONS static
+#else
+#define MF_VERSIONS MF_INLINE
 #endif
 
 /* Constant bounds: the loop becomes straight code, and its sums stay in registers. */
@@ -29,9 +37,16 @@
 
 #include "kernels/simple.h"
 
+#include "kernels/lanes.h"
+
+#if MF_SMALL
+#include "kernels/small.h"
+#else
 #include "kernels/product.h"
 
 #include "kernels/channel.h"
+#endif
+
 #include "kernels/loss.h"
 #include "kernels/pool.h"
 #include "kernels/update.h"
@@ -44,13 +59,13 @@
         .hold = hold,                                                                              \
         .gate = gate,                                                                              \
         .add = add,                                                                                \
-        .multiply = multiply,                                                                      \
-        .scale = scale,                                                                            \
-        .max_pool = max_pool,                                                                      \
-        .max_pool_back = max_pool_back,                                                            \
-        .cross_entropy = cross_entropy,                                                            \
-        .squared_error = squared_error,                                                            \
-        .squares = squares,                                                                        \
+        .multiply = MF_HAS(MF_MUL) ? multiply : NULL,                                              \
+        .scale = MF_HAS(MF_AVERAGE_POOL) ? scale : NULL,                                           \
+        .max_pool = MF_HAS(MF_MAX_POOL) && !MF_MARKED_ONLY ? max_pool : NULL,                      \
+        .max_pool_back = MF_HAS(MF_MAX_POOL) && !MF_MARKED_ONLY ? max_pool_back : NULL,            \
+        .cross_entropy = MF_HAS(16 + MF_CROSS_ENTROPY) ? cross_entropy : NULL,                     \
+        .squared_error = MF_HAS(16 + MF_SQUARED_ERROR) ? squared_error : NULL,                     \
+        .squares = MF_STORED_ONLY ? NULL : squares,                                                \
         .folded = folded,                                                                          \
         .begin = begin,                                                                            \
         .join = join,                                                                              \

@@ -1,23 +1,29 @@
 /* Loops that go value by value: the compiler makes vectors of them.  Included by each path. */
 
-static void hold(const mf_hold *h, const float *from, float *to, size_t n) {
+MF_VERSIONS void hold_with(const bool rounds, const mf_hold *h, const float *from, float *to,
+                           size_t n) {
     const mf_hold own = *h; /* a copy: `to` cannot change it */
-    if (own.inverse == 0.0f) {
-        for (size_t i = 0; i < n; i++) {
-            float v = from[i];
-            v = own.low > v ? own.low : v;
-            v = own.high < v ? own.high : v;
-            to[i] = v + 0.0f;
-        }
-        return;
-    }
     for (size_t i = 0; i < n; i++) {
         float v = from[i];
         v = own.low > v ? own.low : v;
         v = own.high < v ? own.high : v;
-        v = ((v * own.inverse + 12582912.0f) - 12582912.0f) * own.grid;
+        if (rounds) {
+            v = ((v * own.inverse + 12582912.0f) - 12582912.0f) * own.grid;
+        }
         to[i] = v + 0.0f;
     }
+}
+
+static void hold(const mf_hold *h, const float *from, float *to, size_t n) {
+#if MF_SMALL
+    hold_with(h->inverse != 0.0f, h, from, to, n);
+#else
+    if (h->inverse == 0.0f) {
+        hold_with(false, h, from, to, n);
+    } else {
+        hold_with(true, h, from, to, n);
+    }
+#endif
 }
 
 /* The gradient is 0 where the value was held, or lies on the border. */

@@ -16,8 +16,8 @@ static void squares(const float *g, const uint8_t *mask, size_t n, float lanes[L
     }
 }
 
-MF_INLINE void begin_with(const bool proximal, const mf_update *u, const float *w,
-                          const float *received, float *g, size_t n) {
+MF_VERSIONS void begin_with(const bool proximal, const mf_update *u, const float *w,
+                            const float *received, float *g, size_t n) {
     const mf_update own = *u;
     const bool moves = own.momentum != 0.0f;
     for (size_t i = 0; i < n; i++) {
@@ -31,6 +31,9 @@ MF_INLINE void begin_with(const bool proximal, const mf_update *u, const float *
 }
 
 static void begin(const mf_update *u, const float *w, const float *received, float *g, size_t n) {
+#if MF_SMALL
+    begin_with(u->proximal != 0.0f, u, w, received, g, n);
+#else
     if (u->proximal != 0.0f) {
         begin_with(true, u, w, received, g, n);
     } else if (u->momentum != 0.0f || u->weight_decay != 0.0f) {
@@ -38,6 +41,7 @@ static void begin(const mf_update *u, const float *w, const float *received, flo
     } else {
         memset(g, 0, n * sizeof(float));
     }
+#endif
 }
 
 static void join(float factor, const float *from, float *g, size_t n) {

@@ -15,16 +15,15 @@ static bool within(int32_t value, int32_t low, int32_t high) {
 
 /* The product of numbers in 1 … MOST_ELEMENTS, or MOST_ELEMENTS + 1 if it is more than that. */
 static int32_t product_of(int32_t a, int32_t b) {
+    if (MF_STORED_ONLY) {
+        return a * b; /* of a model whose tables were checked where they were made */
+    }
     const int64_t c = (int64_t)a * b;
     return c > MOST_ELEMENTS ? MOST_ELEMENTS + 1 : (int32_t)c;
 }
 
 int32_t mf_elements(mf_shape shape) {
     return product_of(product_of(shape.height, shape.width), shape.channels);
-}
-
-int mf_inputs_of(int32_t kind) {
-    return kind == MF_ADD || kind == MF_MUL ? 2 : 1;
 }
 
 bool mf_is_held(const mf_train_tensor *tensor) {
@@ -211,7 +210,7 @@ static mf_status check_step(const mf_train_model *model, int32_t index) {
     return may_write(model, index) ? check_shapes(model, step) : MF_BAD_MODEL;
 }
 
-mf_status mf_check_model(const mf_train_model *model) {
+static mf_status check_graph(const mf_train_model *model) {
     if (!within(model->tensor_count, 1, MOST_COUNT) || !within(model->step_count, 1, MOST_COUNT) ||
         !within(model->parameter_count, 1, MOST_ELEMENTS) ||
         !within(model->input, 0, model->tensor_count - 1) ||
@@ -242,4 +241,34 @@ mf_status mf_check_model(const mf_train_model *model) {
     default:
         return MF_UNSUPPORTED;
     }
+}
+
+/* Whether some parameters are those of two steps, of which one could train and one be stored. */
+static bool shares_parameters(const mf_train_model *model) {
+    for (int32_t s = 0; s < model->step_count; s++) {
+        for (int32_t before = 0; before < s; before++) {
+            const mf_train_step *a = &model->steps[before], *b = &model->steps[s];
+            if (mf_weights_of(model, a) > 0 && mf_weights_of(model, b) > 0 &&
+                (a->weight == b->weight || (a->bias >= 0 && a->bias == b->bias))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+mf_status mf_check_model(const mf_train_model *model, int32_t tile, bool stored) {
+    const mf_status status = check_graph(model);
+    if (status != MF_OK) {
+        return status;
+    }
+    if (tile < 1 || tile > 1 << 16) {
+        return MF_BAD_ARGUMENT;
+    }
+    for (int32_t t = 0; t < model->tensor_count; t++) {
+        if ((int64_t)mf_elements(model->tensors[t].shape) * tile > 1 << 30) {
+            return MF_BAD_ARGUMENT;
+        }
+    }
+    return stored && shares_parameters(model) ? MF_UNSUPPORTED : MF_OK;
 }

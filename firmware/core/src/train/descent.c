@@ -6,7 +6,7 @@
 
 static float *weights_of(const mf_descent *descent, const mf_slot *slot) {
     return descent->weights +
-           (descent->plan->stored == NULL ? slot->parameter : (int32_t)slot->gradient);
+           (!mf_is_stored(descent->plan) ? slot->parameter : (int32_t)slot->gradient);
 }
 
 void mf_begin_update(const mf_descent *descent, const mf_slot *slot, float *g) {
@@ -16,7 +16,7 @@ void mf_begin_update(const mf_descent *descent, const mf_slot *slot, float *g) {
                          .weight_decay = slot->decays ? recipe->weight_decay : 0.0f,
                          .proximal = recipe->proximal};
     const float *w = weights_of(descent, slot);
-    if (plan->stored == NULL || recipe->proximal == 0.0f) {
+    if (!mf_is_stored(plan) || recipe->proximal == 0.0f) {
         const float *received =
             descent->received == NULL ? NULL : descent->received + slot->parameter;
         plan->kernels->begin(&u, w, received, g, (size_t)slot->count);
@@ -32,7 +32,8 @@ void mf_begin_update(const mf_descent *descent, const mf_slot *slot, float *g) {
 }
 
 void mf_finish_update(const mf_descent *descent, const mf_slot *slot, float *g) {
-    const uint8_t *mask = descent->mask == NULL ? NULL : descent->mask + slot->parameter;
+    const uint8_t *mask =
+        MF_STORED_ONLY || descent->mask == NULL ? NULL : descent->mask + slot->parameter;
     descent->plan->kernels->finish(descent->recipe->learning_rate, mask, g,
                                    weights_of(descent, slot), (size_t)slot->count);
 }
@@ -43,7 +44,7 @@ float mf_clip_factor(const mf_descent *descent, const float *gradient) {
     for (int32_t i = 0; i < plan->slot_count; i++) {
         const mf_slot *slot = &plan->slots[i];
         const float *g = gradient + slot->gradient;
-        if (plan->stored == NULL) {
+        if (!mf_is_stored(plan)) {
             plan->kernels->squares(g, descent->mask + slot->parameter, (size_t)slot->count, lanes);
         } else {
             mf_stored_squares(plan, slot, g, lanes);

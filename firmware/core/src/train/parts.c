@@ -18,7 +18,7 @@ static bool next_part(const mf_step_plan *planned, int32_t most, mf_part *part) 
 
 const float *mf_weights_in_place(const mf_run *run, int32_t step) {
     const mf_plan *plan = run->plan;
-    if (plan->stored == NULL) {
+    if (!mf_is_stored(plan)) {
         return run->weights + plan->model->steps[step].weight;
     }
     return mf_is_in_place(plan, step) ? run->weights + plan->steps[step].weight_gradient : NULL;
@@ -30,7 +30,7 @@ const float *mf_bias_of(const mf_run *run, int32_t step) {
     if (bias < 0) {
         return NULL;
     }
-    if (plan->stored == NULL) {
+    if (!mf_is_stored(plan)) {
         return run->weights + bias;
     }
     if (plan->steps[step].bias_gradient != MF_ABSENT) {
@@ -138,7 +138,7 @@ static void by_weights(const mf_run *run, const mf_slot *slot, mf_part part, int
     const mf_train_step *step = &plan->model->steps[slot->step];
     const mf_step_plan *planned = &plan->steps[slot->step];
     const mf_geometry *g = &planned->geometry;
-    const bool packed = plan->stored != NULL && plan->stored[slot->step].mask != NULL;
+    const bool packed = mf_is_stored(plan) && plan->stored[slot->step].mask != NULL;
     float *gradient = run->at_once == NULL ? run->gradient + slot->gradient : run->gradient;
     float *whole = packed ? run->workspace + plan->room : gradient;
     if (run->at_once != NULL) {
@@ -150,7 +150,7 @@ static void by_weights(const mf_run *run, const mf_slot *slot, mf_part part, int
     float *padded =
         mf_padded_size(plan, planned, step->kind) > 0 ? run->workspace + plan->padded : NULL;
     const float *x = mf_value(run, step->inputs[0]);
-    if (step->kind == MF_DEPTHWISE) {
+    if (mf_is(step->kind, MF_DEPTHWISE)) {
         mf_depthwise_by_weights(plan->kernels, g, samples, x, by_y, padded, whole);
     } else {
         mf_conv_by_weights(plan->kernels, g, part, samples, x, by_y, padded, whole);
@@ -178,7 +178,7 @@ void mf_by_parameters(const mf_run *run, int32_t step, int32_t samples, const fl
     const mf_plan *plan = run->plan;
     const mf_step_plan *planned = &plan->steps[step];
     const mf_train_step *what = &plan->model->steps[step];
-    const mf_stored *stored = plan->stored == NULL ? NULL : &plan->stored[step];
+    const mf_stored *stored = mf_is_stored(plan) ? &plan->stored[step] : NULL;
     const int32_t outputs = planned->geometry.out_channels, taps = taps_of(planned);
     if (planned->bias_gradient != MF_ABSENT) {
         const mf_slot slot = {.step = step,
@@ -191,13 +191,14 @@ void mf_by_parameters(const mf_run *run, int32_t step, int32_t samples, const fl
     if (planned->weight_gradient == MF_ABSENT) {
         return;
     }
-    const bool whole = run->at_once == NULL && (stored == NULL || stored->mask == NULL);
+    const bool whole = run->at_once == NULL && (!mf_is_stored(plan) || stored->mask == NULL);
     mf_slot slot = {.step = step, .gradient = planned->weight_gradient, .decays = true};
     for (mf_part part = {0}; next_part(planned, whole ? outputs : planned->part, &part);) {
         slot.from = part.first * taps;
         slot.to = slot.from + part.count * taps;
         slot.parameter = what->weight + slot.from;
-        slot.count = stored == NULL ? slot.to - slot.from : mf_unpruned(stored, slot.from, slot.to);
+        slot.count =
+            mf_is_stored(plan) ? mf_unpruned(stored, slot.from, slot.to) : slot.to - slot.from;
         by_weights(run, &slot, part, samples, by_y);
         slot.gradient += slot.count;
     }

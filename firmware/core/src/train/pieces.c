@@ -14,41 +14,16 @@ static int32_t backward_at(const mf_plan *plan, int32_t step) {
     return 2 * plan->model->step_count + 1 - step;
 }
 
-/* The only step that reads a tensor; −1: there are more, or none, or the loss reads it too. */
-static int32_t only_reader(const mf_train_model *model, int32_t tensor) {
-    int32_t reader = -1;
-    if (tensor == model->output || tensor == model->input) {
-        return -1;
-    }
-    for (int32_t s = 0; s < model->step_count; s++) {
-        for (int i = 0; i < mf_inputs_of(model->steps[s].kind); i++) {
-            if (model->steps[s].inputs[i] == tensor) {
-                if (reader >= 0) {
-                    return -1;
-                }
-                reader = s;
-            }
-        }
-    }
-    return reader;
-}
-
 /* Whether a max pool can do without its input on the way back: nobody else needs it, and the
  * output has the very value of the winner. */
 static bool can_mark(const mf_plan *plan, int32_t index) {
     const mf_train_step *step = &plan->model->steps[index];
     const mf_train_tensor *out = &plan->model->tensors[step->output];
-    return step->kind == MF_MAX_POOL && mf_width(plan->kernels) == 1 &&
+    return mf_is(step->kind, MF_MAX_POOL) && mf_width(plan->kernels) == 1 &&
            plan->steps[index].passes[0] &&
            step->window.kernel_height * step->window.kernel_width <= MF_MOST_MARKED &&
            !mf_is_held(out) && out->step == 0.0f &&
-           only_reader(plan->model, step->inputs[0]) == index;
-}
-
-bool mf_is_gated(const mf_plan *plan, int32_t step) {
-    const int32_t tensor = plan->model->steps[step].output;
-    const int32_t reader = only_reader(plan->model, tensor);
-    return mf_is_held(&plan->model->tensors[tensor]) && !(reader >= 0 && plan->steps[reader].marks);
+           mf_only_reader(plan->model, step->inputs[0]) == index;
 }
 
 static void needed(mf_piece *piece, int32_t moment) {
@@ -68,16 +43,16 @@ static void needed_behind(mf_plan *plan, int32_t index) {
     const mf_train_step *step = &plan->model->steps[index];
     const mf_step_plan *planned = &plan->steps[index];
     const int32_t moment = backward_at(plan, index);
-    if (mf_is_gated(plan, index) || step->kind == MF_MAX_POOL) {
+    if (mf_is_gated(plan, index) || mf_is(step->kind, MF_MAX_POOL)) {
         needed(&plan->values[step->output], moment);
     }
     if (planned->marks) {
         needed(&plan->winners[step->output], forward_at(index));
         needed(&plan->winners[step->output], moment);
-    } else if (planned->weight_gradient != MF_ABSENT || step->kind == MF_MAX_POOL) {
+    } else if (planned->weight_gradient != MF_ABSENT || mf_is(step->kind, MF_MAX_POOL)) {
         needed(&plan->values[step->inputs[0]], moment);
     }
-    if (step->kind == MF_MUL) {
+    if (mf_is(step->kind, MF_MUL)) {
         if (planned->passes[0]) {
             needed(&plan->values[step->inputs[1]], moment);
         }
@@ -93,7 +68,7 @@ static void needed_behind(mf_plan *plan, int32_t index) {
     }
 }
 
-void mf_find_lifetimes(mf_plan *plan) {
+static void find_lifetimes(mf_plan *plan) {
     const mf_train_model *model = plan->model;
     for (int32_t t = 0; t < model->tensor_count; t++) {
         plan->values[t].begin = plan->gradients[t].begin = plan->winners[t].begin = 0;
@@ -153,10 +128,27 @@ static ptrdiff_t lowest_place(const mf_plan *plan, const mf_piece *piece) {
     return at;
 }
 
+/* Room for each for a whole tile; false if it is more than can be addressed.  2^13 tensors of
+ * less than 2^31 floats cannot fill 64 bits. */
+static bool measure(mf_plan *plan, mf_total others) {
+    for (int32_t t = 0; t < plan->model->tensor_count; t++) {
+        const mf_total size = mf_whole_lines((mf_total)mf_elements(plan->model->tensors[t].shape) *
+                                             (mf_total)plan->tile);
+        plan->values[t].size = plan->gradients[t].size = (size_t)size;
+        plan->winners[t].size = (size_t)mf_whole_lines((size + 3) / 4); /* bytes */
+        others += 3 * size;
+    }
+    return others <= PTRDIFF_MAX / sizeof(float);
+}
+
 /* The largest first, each as low as it fits (Pisarchyk and Lee 2020, arXiv:2001.03288). */
-size_t mf_place_pieces(mf_plan *plan) {
+size_t mf_place_pieces(mf_plan *plan, mf_total others) {
     const int32_t count = 3 * plan->model->tensor_count;
     ptrdiff_t end = 0;
+    if (!measure(plan, others)) {
+        return SIZE_MAX;
+    }
+    find_lifetimes(plan);
     for (int32_t i = 0; i < count; i++) {
         piece_of(plan, i)->at = MF_ABSENT;
     }

@@ -5,13 +5,9 @@
 #include "train/stored.h"
 
 enum {
-    LINE = MF_ALIGN / sizeof(float),
+    LINE = MF_LINE,
     PART = 1024, /* floats: no more than one output's weights may be more */
 };
-
-static uint64_t lines(uint64_t floats) {
-    return (floats + LINE - 1) / LINE * LINE;
-}
 
 /* Arrays of the plan begin at a multiple of what each of their members needs. */
 static size_t aligned(size_t bytes) {
@@ -55,6 +51,16 @@ static mf_plan *carve(const mf_train_model *model, void *memory) {
     return plan;
 }
 
+size_t mf_plan_places(const mf_plan *plan, int32_t *places) {
+    const mf_piece *const kinds[] = {plan->values, plan->gradients, plan->winners};
+    for (int32_t t = 0; t < plan->model->tensor_count; t++) {
+        for (int kind = 0; kind < 3; kind++) {
+            *places++ = (int32_t)kinds[kind][t].at;
+        }
+    }
+    return plan->workspace - (size_t)plan->pieces - LINE;
+}
+
 static mf_axis axis(int32_t in, int32_t out, int32_t taps, int32_t stride, int32_t pad) {
     return (mf_axis){.in = in, .out = out, .taps = taps, .stride = stride, .pad = pad};
 }
@@ -64,7 +70,7 @@ mf_geometry mf_geometry_of(const mf_train_model *model, const mf_train_step *ste
     const mf_shape out = model->tensors[step->output].shape;
     const mf_window *w = &step->window;
     mf_geometry g;
-    if (step->kind == MF_DENSE) {
+    if (mf_is(step->kind, MF_DENSE)) {
         const int32_t rows = out.height * out.width;
         g.rows = axis(1, 1, 1, 1, 0);
         g.columns = axis(rows, rows, 1, 1, 0);
@@ -105,8 +111,32 @@ size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kin
 }
 
 bool mf_is_in_place(const mf_plan *plan, int32_t step) {
-    return plan->stored == NULL ||
+    return !mf_is_stored(plan) ||
            (plan->stored[step].mask == NULL && plan->steps[step].weight_gradient != MF_ABSENT);
+}
+
+int32_t mf_only_reader(const mf_train_model *model, int32_t tensor) {
+    int32_t reader = -1;
+    if (tensor == model->output || tensor == model->input) {
+        return -1;
+    }
+    for (int32_t s = 0; s < model->step_count; s++) {
+        for (int i = 0; i < mf_inputs_of(model->steps[s].kind); i++) {
+            if (model->steps[s].inputs[i] == tensor) {
+                if (reader >= 0) {
+                    return -1;
+                }
+                reader = s;
+            }
+        }
+    }
+    return reader;
+}
+
+bool mf_is_gated(const mf_plan *plan, int32_t step) {
+    const int32_t tensor = plan->model->steps[step].output;
+    const int32_t reader = mf_only_reader(plan->model, tensor);
+    return mf_is_held(&plan->model->tensors[tensor]) && !(reader >= 0 && plan->steps[reader].marks);
 }
 
 /* The gradient of a trained tensor of `size` parameters: where another layer has the same one,
@@ -123,7 +153,7 @@ static ptrdiff_t slot_for(mf_plan *plan, int32_t step, int32_t parameter, int32_
         }
     }
     const ptrdiff_t gradient = (ptrdiff_t)plan->trained; /* lay_out refuses what this cuts */
-    const bool packed = plan->stored != NULL && decays;
+    const bool packed = mf_is_stored(plan) && decays;
     const int32_t count = packed ? mf_unpruned(&plan->stored[step], 0, size) : size;
     plan->slots[plan->slot_count++] = (mf_slot){.step = step,
                                                 .to = size,
@@ -181,17 +211,17 @@ static void plan_way_back(mf_plan *plan, const uint8_t *trains) {
  * their weights are not too many. */
 static int32_t part_of(const mf_train_step *step, int32_t taps, int32_t outputs) {
     const int32_t fitting = PART / taps < 4 ? PART / taps : 4;
-    const int32_t most = step->kind == MF_DEPTHWISE ? outputs : fitting > 1 ? fitting : 1;
+    const int32_t most = mf_is(step->kind, MF_DEPTHWISE) ? outputs : fitting > 1 ? fitting : 1;
     return most < outputs ? most : outputs;
 }
 
-static uint64_t largest(uint64_t a, uint64_t b) {
+static mf_total largest(mf_total a, mf_total b) {
     return a > b ? a : b;
 }
 
 /* Room for parts of steps from `at` on; where it ends. */
-static uint64_t lay_out_parts(mf_plan *plan, uint64_t at) {
-    uint64_t outputs = 0, room = 0;
+static mf_total lay_out_parts(mf_plan *plan, mf_total at) {
+    mf_total outputs = 0, room = 0;
     for (int32_t s = 0; s < plan->model->step_count; s++) {
         mf_step_plan *planned = &plan->steps[s];
         if (planned->weights == 0) {
@@ -200,20 +230,20 @@ static uint64_t lay_out_parts(mf_plan *plan, uint64_t at) {
         const int32_t channels = planned->geometry.out_channels;
         const int32_t taps = planned->weights / channels;
         planned->part = part_of(&plan->model->steps[s], taps, channels);
-        const uint64_t part = (uint64_t)planned->part * (uint64_t)taps;
+        const mf_total part = (mf_total)planned->part * (mf_total)taps;
         if (planned->weight_gradient != MF_ABSENT) {
             plan->largest_part = (size_t)largest(plan->largest_part, part);
         }
-        plan->largest_part = (size_t)largest(plan->largest_part, (uint64_t)channels);
-        if (plan->stored != NULL) {
-            outputs = largest(outputs, (uint64_t)channels);
+        plan->largest_part = (size_t)largest(plan->largest_part, (mf_total)channels);
+        if (mf_is_stored(plan)) {
+            outputs = largest(outputs, (mf_total)channels);
             room = mf_is_in_place(plan, s) ? room : largest(room, part);
         }
     }
     plan->biases = (ptrdiff_t)at;
     plan->places = plan->biases + (ptrdiff_t)outputs;
     plan->room = plan->places + (ptrdiff_t)outputs;
-    return at + lines(2 * outputs + room);
+    return at + mf_whole_lines(2 * outputs + room);
 }
 
 /* Where everything lies in the workspace; false if that is more than can be addressed.
@@ -223,11 +253,11 @@ static uint64_t lay_out_parts(mf_plan *plan, uint64_t at) {
 static bool lay_out(mf_plan *plan) {
     const mf_train_model *model = plan->model;
     const int32_t width = mf_width(plan->kernels);
-    uint64_t at = 0, padded = 0, pieces = 0;
+    mf_total at = 0, padded = 0;
     plan->weights = MF_ABSENT;
     if (width > 1) {
         plan->weights = 0;
-        at = lines((uint64_t)model->parameter_count + LINE);
+        at = mf_whole_lines((mf_total)model->parameter_count + LINE);
     }
     for (int32_t s = 0; s < model->step_count; s++) {
         const mf_train_step *step = &model->steps[s];
@@ -236,51 +266,27 @@ static bool lay_out(mf_plan *plan) {
         if (planned->weights == 0) {
             continue;
         }
-        const uint64_t size = mf_padded_size(plan, planned, step->kind);
+        const mf_total size = mf_padded_size(plan, planned, step->kind);
         padded = size > padded ? size : padded;
-        if (width == 1 || step->kind == MF_DEPTHWISE) {
+        if (width == 1 || mf_is(step->kind, MF_DEPTHWISE)) {
             continue;
         }
         const int32_t outputs = planned->geometry.out_channels;
         planned->packed = (ptrdiff_t)at;
         planned->packed_row = (outputs + width - 1) / width * width;
-        at += lines((uint64_t)(planned->weights / outputs + 1) * (uint64_t)planned->packed_row);
+        at += mf_whole_lines((mf_total)(planned->weights / outputs + 1) *
+                             (mf_total)planned->packed_row);
     }
     at = lay_out_parts(plan, at);
     plan->padded = (ptrdiff_t)at;
-    at += lines(padded * (uint64_t)plan->tile);
+    at += mf_whole_lines(padded * (mf_total)plan->tile);
     plan->pieces = (ptrdiff_t)at;
-    for (int32_t t = 0; t < model->tensor_count; t++) {
-        const uint64_t size =
-            lines((uint64_t)mf_elements(model->tensors[t].shape) * (uint64_t)plan->tile);
-        plan->values[t].size = plan->gradients[t].size = (size_t)size;
-        plan->winners[t].size = (size_t)lines((size + 3) / 4); /* bytes */
-        pieces += 3 * size;
-    }
-    if (at + pieces + (uint64_t)plan->trained + LINE > PTRDIFF_MAX / sizeof(float)) {
-        return false;
-    }
-    mf_find_lifetimes(plan);
-    plan->workspace =
-        (size_t)at + mf_place_pieces(plan) + LINE; /* vectors are read beyond the end */
-    return true;
+    const size_t room = mf_place_pieces(plan, at + (mf_total)plan->trained + LINE);
+    plan->workspace = (size_t)at + room + LINE; /* vectors are read beyond the end */
+    return room != SIZE_MAX;
 }
 
-/* What both kinds of plan ask of their arguments. */
-static mf_status check_arguments(const mf_train_model *model, int32_t tile, const void *memory,
-                                 size_t bytes) {
-    const mf_status status = mf_check_model(model);
-    if (status != MF_OK) {
-        return status;
-    }
-    if (tile < 1 || tile > 1 << 16) {
-        return MF_BAD_ARGUMENT;
-    }
-    for (int32_t t = 0; t < model->tensor_count; t++) {
-        if ((int64_t)mf_elements(model->tensors[t].shape) * tile > 1 << 30) {
-            return MF_BAD_ARGUMENT;
-        }
-    }
+static mf_status check_memory(const mf_train_model *model, const void *memory, size_t bytes) {
     if (bytes < mf_plan_bytes(model)) {
         return MF_NO_MEMORY;
     }
@@ -300,7 +306,10 @@ static mf_status plan_with(const mf_train_model *model, const uint8_t *trains,
 
 mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains, int32_t tile,
                            int32_t path, void *memory, size_t bytes) {
-    const mf_status status = check_arguments(model, tile, memory, bytes);
+    mf_status status = mf_check_model(model, tile, false);
+    if (status == MF_OK) {
+        status = check_memory(model, memory, bytes);
+    }
     if (status != MF_OK) {
         return status;
     }
@@ -308,27 +317,13 @@ mf_status mf_plan_training(const mf_train_model *model, const uint8_t *trains, i
     return kernels == NULL ? MF_UNSUPPORTED : plan_with(model, trains, NULL, tile, kernels, memory);
 }
 
-/* Whether some parameters are those of two steps, of which one could train and one be stored. */
-static bool shares_parameters(const mf_train_model *model) {
-    for (int32_t s = 0; s < model->step_count; s++) {
-        for (int32_t before = 0; before < s; before++) {
-            const mf_train_step *a = &model->steps[before], *b = &model->steps[s];
-            if (mf_weights_of(model, a) > 0 && mf_weights_of(model, b) > 0 &&
-                (a->weight == b->weight || (a->bias >= 0 && a->bias == b->bias))) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 mf_status mf_plan_stored(const mf_train_model *model, const uint8_t *trains,
                          const mf_stored *stored, int32_t tile, void *memory, size_t bytes) {
-    const mf_status status = check_arguments(model, tile, memory, bytes);
-    if (status != MF_OK) {
-        return status;
+    mf_status status = mf_check_model(model, tile, true);
+    if (status == MF_OK) {
+        status = check_memory(model, memory, bytes);
     }
-    return shares_parameters(model)
-               ? MF_UNSUPPORTED
-               : plan_with(model, trains, stored, tile, mf_kernels_of(MF_PORTABLE), memory);
+    return status == MF_OK
+               ? plan_with(model, trains, stored, tile, mf_kernels_of(MF_PORTABLE), memory)
+               : status;
 }

@@ -11,6 +11,20 @@
 
 #define MF_ABSENT ((ptrdiff_t)-1)
 
+enum { MF_LINE = MF_ALIGN / sizeof(float) }; /* floats of a line of cache */
+
+/* Sizes of a hostile model can wrap 32 bits; those of a model that a program was compiled with
+ * fit its memory. */
+#if defined(MF_ONLY_STORED)
+typedef size_t mf_total;
+#else
+typedef uint64_t mf_total;
+#endif
+
+static inline mf_total mf_whole_lines(mf_total floats) {
+    return (floats + MF_LINE - 1) / MF_LINE * MF_LINE;
+}
+
 /* A convolution, dense layer or pool as two axes.  A dense layer is a convolution of width
  * 1 over a row; an image of width 1 lies on its side, so that its long axis is innermost. */
 typedef struct {
@@ -70,8 +84,9 @@ struct mf_plan {
     size_t largest_part; /* floats of the gradient that are updated at once */
 };
 
-/* MF_OK, or what is wrong with the model. */
-mf_status mf_check_model(const mf_train_model *model);
+/* MF_OK, or what is wrong with a model, or with its training in tiles, or from stored parameters.
+ */
+mf_status mf_check_model(const mf_train_model *model, int32_t tile, bool stored);
 
 /* Elements of a sample of a tensor; of the weights of a step (0: it has none). */
 int32_t mf_elements(mf_shape shape);
@@ -79,7 +94,14 @@ int32_t mf_weights_of(const mf_train_model *model, const mf_train_step *step);
 int32_t mf_outputs_of(const mf_train_model *model, const mf_train_step *step);
 
 /* How many inputs a kind of step reads. */
-int mf_inputs_of(int32_t kind);
+static inline int mf_inputs_of(int32_t kind) {
+    return mf_is(kind, MF_ADD) || mf_is(kind, MF_MUL) ? 2 : 1;
+}
+
+/* Whether the plan is one of mf_plan_stored. */
+static inline bool mf_is_stored(const mf_plan *plan) {
+    return MF_STORED_ONLY || plan->stored != NULL;
+}
 
 mf_geometry mf_geometry_of(const mf_train_model *model, const mf_train_step *step);
 
@@ -92,12 +114,17 @@ bool mf_is_held(const mf_train_tensor *tensor);
 /* Floats that padded copies of a step's input take for each sample; 0 where none is made. */
 size_t mf_padded_size(const mf_plan *plan, const mf_step_plan *step, int32_t kind);
 
+/* The only step that reads a tensor; −1: there are more, or none, or the loss reads it too. */
+int32_t mf_only_reader(const mf_train_model *model, int32_t tensor);
+
 /* Whether the way back through a step compares its output with the bounds that it is held to; a
  * max pool behind it that marks its winners has done so. */
 bool mf_is_gated(const mf_plan *plan, int32_t step);
 
-/* Begin and end of every value and gradient, then a place for each (pieces.c). */
-void mf_find_lifetimes(mf_plan *plan);
-size_t mf_place_pieces(mf_plan *plan);
+/* Begin and end of every value and gradient, then a place for each (pieces.c); the floats that
+ * they take, or SIZE_MAX where they and `others` are more than can be addressed.  A program for one
+ * model links another function of this name, which knows the places (firmware/node/src/trusted.c).
+ */
+size_t mf_place_pieces(mf_plan *plan, mf_total others);
 
 #endif

@@ -45,6 +45,13 @@ static float centred(mf_random *random) {
     return (float)((int32_t)(mf_random_next(random) >> 8) - (1 << 23)) * 1.1920929e-7f;
 }
 
+static void cross(const float u[3], const float v[3], float product[3]) {
+    for (int i = 0; i < 3; i++) {
+        const int j = (i + 1) % 3, k = (i + 2) % 3;
+        product[i] = mf_fma(u[j], v[k], -(u[k] * v[j]));
+    }
+}
+
 void mf_rotate(mf_random *random, float degrees, const float *x, float *to, int32_t count) {
     const float half = degrees * 0.00872664626f; /* π / 360 */
     float u[3];
@@ -57,14 +64,8 @@ void mf_rotate(mf_random *random, float degrees, const float *x, float *to, int3
         const float *v = x + at;
         /* v + scale · (u × v + u × (u × v)) */
         float once[3], twice[3];
-        for (int i = 0; i < 3; i++) {
-            const int j = (i + 1) % 3, k = (i + 2) % 3;
-            once[i] = mf_fma(u[j], v[k], -(u[k] * v[j]));
-        }
-        for (int i = 0; i < 3; i++) {
-            const int j = (i + 1) % 3, k = (i + 2) % 3;
-            twice[i] = mf_fma(u[j], once[k], -(u[k] * once[j]));
-        }
+        cross(u, v, once);
+        cross(u, once, twice);
         for (int i = 0; i < 3; i++) {
             to[at + i] = mf_fma(scale, once[i] + twice[i], v[i]);
         }

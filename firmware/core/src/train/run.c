@@ -159,38 +159,39 @@ static void forward_step(const mf_run *run, int32_t index, int32_t samples) {
     const float *x = mf_value(run, step->inputs[0]);
     float *y = mf_value(run, step->output);
     const size_t size = size_of(run, step->output, samples);
-    const mf_pool pool = pool_of(run, step);
-    switch (step->kind) {
-    case MF_CONV:
-    case MF_DENSE:
+    const int32_t kind = step->kind;
+    if (mf_is(kind, MF_CONV) || mf_is(kind, MF_DENSE)) {
         conv(run, index, samples, x, y);
         return;
-    case MF_DEPTHWISE:
+    }
+    if (mf_is(kind, MF_DEPTHWISE)) {
         mf_depthwise(kernels, &planned->geometry, samples, x, mf_depthwise_weights(run, index),
                      mf_bias_of(run, index), &hold, y);
         return;
-    case MF_AVERAGE_POOL:
+    }
+    if (mf_is(kind, MF_AVERAGE_POOL)) {
         mf_average(kernels, &planned->geometry, samples, x, &hold, y);
         return;
-    case MF_MAX_POOL:
-        if (planned->marks) {
+    }
+    if (mf_is(kind, MF_PLACE)) {
+        place(run, index, samples, x, y);
+        return;
+    }
+    if (mf_is(kind, MF_COPY)) {
+        kernels->hold(&hold, x, y, size);
+        return;
+    }
+    if (mf_is(kind, MF_MAX_POOL)) {
+        const mf_pool pool = pool_of(run, step);
+        if (MF_MARKED_ONLY || planned->marks) {
             mf_max_pool(&pool, samples, x, y, winners_of(run, step->output));
         } else {
             kernels->max_pool(&pool, samples, x, y);
         }
-        break;
-    case MF_ADD:
+    } else if (mf_is(kind, MF_ADD)) {
         kernels->add(x, mf_value(run, step->inputs[1]), y, size);
-        break;
-    case MF_MUL:
+    } else if (mf_is(kind, MF_MUL)) { /* check.c allows no other */
         kernels->multiply(x, mf_value(run, step->inputs[1]), y, size, false);
-        break;
-    case MF_PLACE:
-        place(run, index, samples, x, y);
-        return;
-    default:
-        kernels->hold(&hold, x, y, size);
-        return; /* MF_COPY: check.c allows no other */
     }
     if (mf_is_held(&run->plan->model->tensors[step->output]) || hold.inverse != 0.0f) {
         kernels->hold(&hold, y, y, size);
@@ -203,19 +204,22 @@ void mf_forward(const mf_run *run, int32_t samples) {
     }
 }
 
-double mf_loss(const mf_run *run, const mf_labels *labels, int32_t samples, double loss,
-               float share) {
+void mf_loss(const mf_run *run, const mf_labels *labels, int32_t samples, mf_sum *loss,
+             float share) {
     const mf_plan *plan = run->plan;
     const mf_train_model *model = plan->model;
     const int32_t size = mf_elements(shape_of(run, model->output));
     const float *y = mf_value(run, model->output);
     float *gradient =
         plan->trained > 0 && share != 0.0f ? mf_gradient_of(run, model->output) : NULL;
-    if (model->loss == MF_SQUARED_ERROR) {
-        return plan->kernels->squared_error(y, mf_value(run, model->input), size, samples, loss,
-                                            share, gradient);
+    if (mf_is(16 + model->loss, 16 + MF_SQUARED_ERROR)) {
+        plan->kernels->squared_error(y, mf_value(run, model->input), size, samples, loss, share,
+                                     gradient);
+        return;
     }
-    return plan->kernels->cross_entropy(labels, y, size, samples, loss, share, gradient);
+    if (mf_is(16 + model->loss, 16 + MF_CROSS_ENTROPY)) {
+        plan->kernels->cross_entropy(labels, y, size, samples, loss, share, gradient);
+    }
 }
 
 /* Pass by_y on to an input that has the same values in the same order. */
@@ -250,30 +254,28 @@ static void backward_window(const mf_run *run, int32_t index, int32_t samples, f
     const mf_step_plan *planned = &run->plan->steps[index];
     const mf_geometry *g = &planned->geometry;
     float *by_x = mf_gradient_of(run, step->inputs[0]);
-    switch (step->kind) {
-    case MF_DEPTHWISE:
+    if (mf_is(step->kind, MF_DEPTHWISE)) {
         mf_depthwise_by_input(kernels, g, samples, by_y, mf_depthwise_weights(run, index),
                               planned->adds[0], by_x);
         return;
-    case MF_AVERAGE_POOL:
+    }
+    if (mf_is(step->kind, MF_AVERAGE_POOL)) {
         mf_average_by_input(kernels, g, samples, by_y, planned->adds[0], by_x);
         return;
-    case MF_MAX_POOL: {
+    }
+    if (mf_is(step->kind, MF_MAX_POOL)) {
         const mf_pool pool = pool_of(run, step);
         if (!planned->adds[0]) {
             memset(by_x, 0, size_of(run, step->inputs[0], samples) * sizeof(float));
         }
         const float *y = mf_value(run, step->output);
-        if (planned->marks) {
+        if (MF_MARKED_ONLY || planned->marks) {
             const mf_hold hold = hold_of(run, step->inputs[0]);
             mf_max_pool_back(&pool, samples, &hold, y, winners_of(run, step->output), by_y, by_x);
         } else {
             kernels->max_pool_back(&pool, samples, mf_value(run, step->inputs[0]), y, by_y, by_x);
         }
         return;
-    }
-    default:
-        break; /* a convolution or a dense layer */
     }
     const float *w = mf_weights_in_place(run, index);
     if (w != NULL) {
@@ -298,21 +300,15 @@ static void backward_step(const mf_run *run, int32_t index, int32_t samples) {
             continue;
         }
         float *by_x = mf_gradient_of(run, step->inputs[i]);
-        switch (step->kind) {
-        case MF_ADD:
-        case MF_COPY:
+        if (mf_is(step->kind, MF_ADD) || mf_is(step->kind, MF_COPY)) {
             pass_on(run, planned, i, by_y, by_x, size);
-            break;
-        case MF_MUL:
+        } else if (mf_is(step->kind, MF_MUL)) {
             kernels->multiply(by_y, mf_value(run, step->inputs[1 - i]), by_x, size,
                               planned->adds[i]);
-            break;
-        case MF_PLACE:
+        } else if (mf_is(step->kind, MF_PLACE)) {
             place_back(run, index, samples, by_y);
-            break;
-        default:
+        } else {
             backward_window(run, index, samples, by_y);
-            break;
         }
     }
     if (planned->weights > 0) { /* last: it may change the weights */

@@ -34,10 +34,10 @@ void mf_feed(const mf_run *run, const float *x, int32_t sample);
 /* From the input, which mf_feed has filled, to the output. */
 void mf_forward(const mf_run *run, int32_t samples);
 
-/* `loss` plus that of each sample.  Where something trains and `share` is not 0, the gradient
+/* Add each sample's loss to `loss`.  Where something trains and `share` is not 0, the gradient
  * times `share` is left at the output. */
-double mf_loss(const mf_run *run, const mf_labels *labels, int32_t samples, double loss,
-               float share);
+void mf_loss(const mf_run *run, const mf_labels *labels, int32_t samples, mf_sum *loss,
+             float share);
 
 /* Add this tile's gradients of the parameters to the run's, or update the parameters. */
 void mf_backward(const mf_run *run, int32_t samples);

@@ -90,7 +90,7 @@ static int32_t channel_of(const mf_plan *plan, int32_t step, int32_t i) {
         return 0;
     }
     const int32_t outputs = plan->steps[step].geometry.out_channels;
-    return plan->model->steps[step].kind == MF_DEPTHWISE
+    return mf_is(plan->model->steps[step].kind, MF_DEPTHWISE)
                ? i % outputs
                : i / (plan->steps[step].weights / outputs);
 }
@@ -108,7 +108,7 @@ static float stored_bias(const mf_plan *plan, int32_t step, int32_t i) {
 
 void mf_decode(const mf_plan *plan, int32_t step, int32_t from, int32_t to, float *weights) {
     const mf_stored *stored = &plan->stored[step];
-    if (plan->model->steps[step].kind == MF_DEPTHWISE) {
+    if (MF_SMALL || mf_is(plan->model->steps[step].kind, MF_DEPTHWISE)) {
         for (int32_t i = from; i < to; i++) {
             *weights++ = stored_weight(plan, step, i);
         }
@@ -135,7 +135,7 @@ static bool is_unpruned(const mf_stored *stored, int32_t i) {
 
 int32_t mf_stored_values(const mf_plan *plan, const mf_slot *slot, int32_t at, float *values) {
     const int32_t end = least(at + MF_STORED_AT_ONCE, slot->to);
-    if (slot->decays && plan->stored[slot->step].mask == NULL) {
+    if (!MF_SMALL && slot->decays && plan->stored[slot->step].mask == NULL) {
         mf_decode(plan, slot->step, at, end, values);
         return end - at;
     }

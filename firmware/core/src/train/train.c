@@ -11,11 +11,6 @@ const uint32_t mf_train_sizes[6] = {sizeof(mf_train_tensor), sizeof(mf_train_ste
                                     sizeof(mf_train_model),  sizeof(mf_recipe),
                                     sizeof(mf_samples),      sizeof(mf_stored)};
 
-static uint64_t lines(uint64_t floats) {
-    const uint64_t line = MF_ALIGN / sizeof(float);
-    return (floats + line - 1) / line * line;
-}
-
 /* Whether the weights can be updated part by part as soon as their gradient is there: every
  * batch goes through the network as one tile, and nothing is kept from batch to batch. */
 static bool updates_at_once(const mf_plan *plan, const mf_recipe *recipe, int32_t samples) {
@@ -26,19 +21,19 @@ static bool updates_at_once(const mf_plan *plan, const mf_recipe *recipe, int32_
 
 /* Floats that gradients take: one array, which is the velocity too; two where the gradient is
  * clipped before it joins the velocity. */
-static uint64_t gradients(const mf_plan *plan, const mf_recipe *recipe, int32_t samples) {
+static mf_total gradients(const mf_plan *plan, const mf_recipe *recipe, int32_t samples) {
     if (updates_at_once(plan, recipe, samples)) {
-        return lines(plan->largest_part);
+        return mf_whole_lines(plan->largest_part);
     }
-    return lines((uint64_t)plan->trained) * (recipe->clip_norm == 0.0f ? 1 : 2);
+    return mf_whole_lines((mf_total)plan->trained) * (recipe->clip_norm == 0.0f ? 1 : 2);
 }
 
 size_t mf_train_bytes(const mf_plan *plan, const mf_recipe *recipe, int32_t samples) {
-    uint64_t floats = plan->workspace + gradients(plan, recipe, samples);
+    mf_total floats = plan->workspace + gradients(plan, recipe, samples);
     if (samples > 0) {
-        floats += lines((uint64_t)samples); /* the order: as many words */
+        floats += mf_whole_lines((mf_total)samples); /* the order: as many words */
     }
-    const uint64_t bytes = lines(floats) * sizeof(float);
+    const mf_total bytes = mf_whole_lines(floats) * sizeof(float);
     return bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
 }
 
@@ -99,8 +94,8 @@ static mf_run begin(const mf_plan *plan, void *memory, const float *weights) {
 static void carve(mf_training *t, void *memory) {
     const mf_plan *plan = t->run.plan;
     const mf_recipe *recipe = t->descent.recipe;
-    float *at = (float *)memory + lines(plan->workspace);
-    const uint64_t floats = gradients(plan, recipe, t->samples->count);
+    float *at = (float *)memory + mf_whole_lines(plan->workspace);
+    const mf_total floats = gradients(plan, recipe, t->samples->count);
     t->run.gradient = t->velocity = at;
     if (updates_at_once(plan, recipe, t->samples->count)) {
         t->run.at_once = &t->descent;
@@ -123,7 +118,7 @@ static bool all_finite(const float *values, int32_t count) {
 }
 
 /* Train; whether the losses are finite. */
-static bool descend(mf_training *t, const mf_recipe *recipe, uint32_t seed, double losses[2],
+static bool descend(mf_training *t, const mf_recipe *recipe, uint32_t seed, float losses[2],
                     void *memory) {
     t->descent.plan = t->run.plan;
     t->descent.recipe = recipe;
@@ -132,7 +127,7 @@ static bool descend(mf_training *t, const mf_recipe *recipe, uint32_t seed, doub
     losses[0] = mf_mean_loss(&t->run, t->samples);
     mf_epochs(t);
     losses[1] = mf_mean_loss(&t->run, t->samples);
-    return losses[0] - losses[0] == 0.0 && losses[1] - losses[1] == 0.0;
+    return losses[0] - losses[0] == 0.0f && losses[1] - losses[1] == 0.0f;
 }
 
 static mf_status check(const mf_plan *plan, const mf_recipe *recipe, const mf_samples *samples,
@@ -149,13 +144,13 @@ static mf_status check(const mf_plan *plan, const mf_recipe *recipe, const mf_sa
 
 mf_status mf_train(const mf_plan *plan, const mf_recipe *recipe, const mf_samples *samples,
                    uint32_t seed, const float *received, const uint8_t *mask, float *weights,
-                   double losses[2], void *memory, size_t bytes) {
+                   float losses[2], void *memory, size_t bytes) {
     const int32_t size = plan->model->parameter_count;
     const mf_status status = check(plan, recipe, samples, memory, bytes);
     if (status != MF_OK) {
         return status;
     }
-    if (plan->stored != NULL || (recipe->proximal != 0.0f && weights == received)) {
+    if (mf_is_stored(plan) || (recipe->proximal != 0.0f && weights == received)) {
         return MF_BAD_ARGUMENT;
     }
     for (int32_t i = 0; i < size; i++) {
@@ -192,13 +187,13 @@ static void with_received(const mf_plan *plan, float *weights, bool less) {
 }
 
 mf_status mf_train_stored(const mf_plan *plan, const mf_recipe *recipe, const mf_samples *samples,
-                          uint32_t seed, float *weights, double losses[2], void *memory,
+                          uint32_t seed, float *weights, float losses[2], void *memory,
                           size_t bytes) {
     const mf_status status = check(plan, recipe, samples, memory, bytes);
     if (status != MF_OK) {
         return status;
     }
-    if (plan->stored == NULL) {
+    if (!mf_is_stored(plan)) {
         return MF_BAD_ARGUMENT;
     }
     with_received(plan, weights, false);
@@ -213,13 +208,14 @@ void mf_stored_update(const mf_plan *plan, float *weights) {
 }
 
 size_t mf_gradient_bytes(const mf_plan *plan) {
-    return (size_t)(lines(plan->workspace) + lines((uint64_t)plan->trained)) * sizeof(float);
+    return (size_t)(mf_whole_lines(plan->workspace) + mf_whole_lines((mf_total)plan->trained)) *
+           sizeof(float);
 }
 
 mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fake_quantize,
-                      const float *weights, float *gradient, double *loss, void *memory,
+                      const float *weights, float *gradient, float *loss, void *memory,
                       size_t bytes) {
-    mf_status status = plan->stored == NULL ? check_samples(plan, samples) : MF_BAD_ARGUMENT;
+    mf_status status = !mf_is_stored(plan) ? check_samples(plan, samples) : MF_BAD_ARGUMENT;
     if (status == MF_OK) {
         status = check_memory(memory, bytes, mf_gradient_bytes(plan));
     }
@@ -228,9 +224,9 @@ mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fa
     }
     mf_training t = {.run = begin(plan, memory, weights), .samples = samples};
     t.run.rounded = fake_quantize != 0;
-    t.run.gradient = (float *)memory + lines(plan->workspace);
+    t.run.gradient = (float *)memory + mf_whole_lines(plan->workspace);
     memset(t.run.gradient, 0, (size_t)plan->trained * sizeof(float));
-    *loss = mf_batch(&t, NULL, samples->count) / (double)samples->count;
+    *loss = mf_batch(&t, NULL, samples->count);
     memset(gradient, 0, (size_t)plan->model->parameter_count * sizeof(float));
     for (int32_t i = 0; i < plan->slot_count; i++) {
         const mf_slot *slot = &plan->slots[i];
@@ -242,7 +238,7 @@ mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fa
 
 mf_status mf_predict(const mf_plan *plan, const float *x, int32_t count, const float *weights,
                      float *outputs, void *memory, size_t bytes) {
-    if (count < 0 || plan->stored != NULL) {
+    if (count < 0 || mf_is_stored(plan)) {
         return MF_BAD_ARGUMENT;
     }
     const mf_status status = check_memory(memory, bytes, plan->workspace * sizeof(float));

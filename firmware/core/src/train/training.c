@@ -18,9 +18,13 @@ static mf_labels labels_from(const mf_samples *samples, const uint32_t *order, i
     return (mf_labels){samples->y + at, NULL};
 }
 
-double mf_mean_loss(mf_run *run, const mf_samples *samples) {
+static float mean(const mf_sum *sum, int32_t count) {
+    return (sum->rounded + sum->lost) / (float)count;
+}
+
+float mf_mean_loss(mf_run *run, const mf_samples *samples) {
     const int32_t size = mf_sample_size(run->plan);
-    double loss = 0.0;
+    mf_sum loss = {0};
     run->rounded = false;
     mf_pack(run);
     for (int32_t at = 0, n; at < samples->count; at += n) {
@@ -30,16 +34,16 @@ double mf_mean_loss(mf_run *run, const mf_samples *samples) {
         }
         mf_forward(run, n);
         const mf_labels labels = labels_from(samples, NULL, at);
-        loss = mf_loss(run, &labels, n, loss, 0.0f);
+        mf_loss(run, &labels, n, &loss, 0.0f);
     }
-    return loss / (double)samples->count;
+    return mean(&loss, samples->count);
 }
 
-double mf_batch(mf_training *t, const uint32_t *order, int32_t count) {
+float mf_batch(mf_training *t, const uint32_t *order, int32_t count) {
     const mf_plan *plan = t->run.plan;
     const int32_t size = mf_sample_size(plan);
     const float degrees = t->descent.recipe == NULL ? 0.0f : t->descent.recipe->rotation;
-    double loss = 0.0;
+    mf_sum loss = {0};
     mf_pack(&t->run);
     for (int32_t at = 0, n; at < count; at += n) {
         n = least(plan->tile, count - at);
@@ -54,10 +58,10 @@ double mf_batch(mf_training *t, const uint32_t *order, int32_t count) {
         }
         mf_forward(&t->run, n);
         const mf_labels labels = labels_from(t->samples, order, at);
-        loss = mf_loss(&t->run, &labels, n, loss, 1.0f / (float)count);
+        mf_loss(&t->run, &labels, n, &loss, 1.0f / (float)count);
         mf_backward(&t->run, n);
     }
-    return loss;
+    return mean(&loss, count);
 }
 
 /* What the gradient of a batch is added to. */

@@ -20,11 +20,11 @@ typedef struct {
 int32_t mf_sample_size(const mf_plan *plan);
 
 /* The mean loss over all samples as they are. */
-double mf_mean_loss(mf_run *run, const mf_samples *samples);
+float mf_mean_loss(mf_run *run, const mf_samples *samples);
 
-/* Add the gradient of the mean loss over one batch, and give the sum of its losses: samples
- * order[0 … count − 1], or the first where order is NULL. */
-double mf_batch(mf_training *training, const uint32_t *order, int32_t count);
+/* Add the gradient of the mean loss over one batch, and give that loss: samples order[0 …
+ * count − 1], or the first where order is NULL. */
+float mf_batch(mf_training *training, const uint32_t *order, int32_t count);
 
 /* All epochs of the recipe. */
 void mf_epochs(mf_training *training);

@@ -19,6 +19,9 @@ bool node_infer(const uint8_t *body, const int8_t *input, int8_t *output);
 
 extern const int32_t node_inputs, node_outputs;
 
+/* Room for both, where the program has none. */
+extern int8_t node_input[], node_output[];
+
 /* A sample's values as the input's codes. */
 void node_quantize(const float *values, int8_t *codes);
 

@@ -32,6 +32,14 @@ typedef struct {
     const mf_train_model *train;
 } mf_node_model;
 
+/* Where training keeps what each tensor has (mf_plan_places), and of which steps. */
+typedef struct {
+    const int32_t *at;
+    const uint8_t *trains; /* the most that may train: as for mf_plan_stored */
+    size_t floats;
+} mf_node_places;
+extern const mf_node_places node_places; /* made with the model */
+
 /* Codes and scales that begin a body. */
 #define MF_BODY_VERSION 0
 #define MF_BODY_CHECK   4
