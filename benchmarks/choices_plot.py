@@ -22,6 +22,7 @@ def draw(rows: Sequence[Row], start: float) -> str:
         axes.annotate(row["trains"], at, xytext=(5, 5), textcoords="offset points")
     axes.axhline(100 * start, linestyle=":", label="before the first round")
     axes.set_xlim(0, 1.15 * max(row["ram"] for row in rows) / KB)
+    axes.margins(y=0.12)
     axes.set_xlabel("RAM of training on a Cortex-M4F, KB")
     axes.set_ylabel("accuracy, %")
     axes.legend(loc="lower right")
