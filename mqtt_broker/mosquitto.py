@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from mqtt_broker.credentials import mosquitto_entry
@@ -20,6 +21,9 @@ from mqtt_client.endpoint import Endpoint
 # Debian puts it where only root's PATH looks; Homebrew where a service's does not.
 PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/sbin")
 PATIENCE = 10.0  # seconds to begin to accept (11 ms on an idle machine), and to end
+# Seconds after which it is told again to end: Mosquitto accepts a little before it is ready to
+# be told, and a signal that comes in between is forgotten.
+AGAIN = 0.5
 # Waiting for one client.  Mosquitto drops silently what goes over, after 1,000
 # messages unless told otherwise: too few for an aggregator of 1,000 devices.
 QUEUED_BYTES = 256 * 1024 * 1024
@@ -115,12 +119,14 @@ class Mosquitto(RunningBroker):
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(AGAIN)
+                return
+        process.kill()
+        process.wait()
 
     def _said(self) -> str:
         lines = self._log.read_bytes()[self._log_start :].decode(errors="replace").split("\n")
