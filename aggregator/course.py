@@ -175,18 +175,7 @@ class Course:
     ) -> Task:
         """What a member of the round is asked to do; `data`: the objects, if they ride along."""
         settings, terms = self._settings, state.terms
-        recipe = Recipe(
-            epochs=settings.epochs,
-            batch=settings.batch,
-            learning_rate=settings.learning_rate * settings.decay**terms.version,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            proximal=settings.proximal,
-            clip_norm=settings.clip_norm,
-            rotation=settings.rotation,
-            fake_quantize=int(settings.fake_quantize),
-            trains=terms.trains,
-        )
+        recipe = recipe_of(settings, terms.version, terms.trains)
         return Task(
             round=terms.number,
             version=terms.version,
@@ -239,3 +228,19 @@ class Course:
             bytes_up=ending.totals.bytes_up,
             bytes_down=ending.totals.bytes_down,
         )
+
+
+def recipe_of(settings: FederatedSettings, version: int, trains: bytes = b"") -> Recipe:
+    """How devices train from a version; `trains`: the tensors that do, empty for all."""
+    return Recipe(
+        epochs=settings.epochs,
+        batch=settings.batch,
+        learning_rate=settings.learning_rate * settings.decay**version,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        proximal=settings.proximal,
+        clip_norm=settings.clip_norm,
+        rotation=settings.rotation,
+        fake_quantize=int(settings.fake_quantize),
+        trains=trains,
+    )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.accumulate import Accumulator
+from aggregator.course import recipe_of
 from aggregator.rules import Rule, rule_of
 from aggregator.selection import Candidates, cohort_size, task_seed
 from aggregator.versions import Versions
@@ -30,7 +31,7 @@ from tflite_models.layout import layout_of
 from tflite_models.parameters import Weights, patch, to_float
 from tflite_models.scope import ALL, scope_of
 from wire.codec import CODECS, Codec
-from wire.messages import MAX_BLOCK, PROTOCOL, Hello, Kind, Manifest, Recipe
+from wire.messages import MAX_BLOCK, PROTOCOL, Hello, Kind, Manifest
 
 OWN = ("microfed", "peaks")  # codecs of this project
 ROOT = Path(__file__).parent.parent
@@ -97,21 +98,6 @@ class Ground:
         outputs = Int8Model(patch(self.file, self.layout, weights)).run(self._inputs)
         classes = outputs.reshape(len(self._labels), -1).argmax(axis=1)
         return float((classes == self._labels).mean())
-
-    def recipe(self, version: int) -> Recipe:
-        """As aggregator.course gives it."""
-        s = self.experiment.federated
-        return Recipe(
-            epochs=s.epochs,
-            batch=s.batch,
-            learning_rate=s.learning_rate * s.decay**version,
-            momentum=s.momentum,
-            weight_decay=s.weight_decay,
-            proximal=s.proximal,
-            clip_norm=s.clip_norm,
-            rotation=s.rotation,
-            fake_quantize=int(s.fake_quantize),
-        )
 
     def rule(self, contender: Contender) -> Rule:
         """FedAvg, with momentum and the rate that the contender has."""
@@ -188,7 +174,9 @@ class _Fleet:
         ground, codec = self._ground, self._codec
         x, y = ground.shards[device]
         seed = training_seed(device, task_seed(self._seed, number))
-        trained = ground.trainer.train(floats, x, y, ground.recipe(number - 1), seed)
+        trained = ground.trainer.train(
+            floats, x, y, recipe_of(ground.experiment.federated, number - 1), seed
+        )
         delta = (trained.weights - floats)[ground.layout.mask]
         owing = owed(delta, self._kept.get(device), b"", ground.bounds)
         data = codec.encode(owing, ground.bounds, self._contender.budget, seed)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from aggregator.course import recipe_of
 from aggregator.settings import FederatedSettings
-from cli.work import recipe_of
 from core.stored import codes_of
 from core.train import Loss
 from device_sim.energy import Work
@@ -66,7 +66,7 @@ def _training(settings: FederatedSettings, file: bytes, folder: Path) -> tuple[f
     bits = bits_of(layout, settings.train)
     model = lower(graph, layout, compile_graph(graph, layout), Loss.CROSS_ENTROPY)
     codes = codes_of(model, layout, weights_of(graph, layout))
-    told = replace(recipe_of(settings, bits), batch=min(settings.batch, MOST))
+    told = replace(recipe_of(settings, 0, bits), batch=min(settings.batch, MOST))
     found = {choice.name: choice for choice in choices(graph, layout, core_recipe(told))}
     rng = np.random.default_rng(SEED)
     x = rng.standard_normal((told.batch, int(np.prod(_shape(graph, graph.inputs[0])))), np.float32)

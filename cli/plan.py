@@ -233,7 +233,7 @@ def _share(costs: Costs, planned: Plan) -> float | None:
 
 def training_ram(file: bytes, federated: FederatedSettings) -> int:
     """Bytes that training takes on a board, by the planner of the core."""
-    from cli.work import recipe_of
+    from aggregator.course import recipe_of
     from device_sim.memory import choices
     from device_sim.native import core_recipe
     from tflite_models.graph import read_graph
@@ -242,6 +242,6 @@ def training_ram(file: bytes, federated: FederatedSettings) -> int:
 
     graph = read_graph(file)
     layout = layout_of(graph)
-    recipe = core_recipe(recipe_of(federated, bits_of(layout, federated.train)))
+    recipe = core_recipe(recipe_of(federated, 0, bits_of(layout, federated.train)))
     found = {choice.name: choice.bytes for choice in choices(graph, layout, recipe)}
     return found[federated.train]

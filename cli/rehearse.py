@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from aggregator.base import runs_of
+from aggregator.course import recipe_of
 from aggregator.records import read_versions
 from aggregator.selection import cohort_size
 from aggregator.versions import RECENT
@@ -14,7 +15,6 @@ from cli.config import Experiment
 from cli.folder import held, prepare
 from cli.output import Output
 from cli.shares import Shares
-from cli.work import recipe_of
 from device_sim.plan import Rollout, differences, update_size
 from tflite_models.boards import board_named
 from tflite_models.graph import read_graph
@@ -54,7 +54,7 @@ def rollout_of(
     return Rollout(
         board=board_named(fleet.board),
         gateway="" if fleet.transport == "mqtt" else shares.devices[0],
-        recipe=recipe_of(federated, bits),
+        recipe=recipe_of(federated, 0, bits),
         codec=experiment.wire.codec,
         budget=experiment.wire.budget_bytes,
         block=experiment.wire.block,

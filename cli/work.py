@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 from cli.config import Experiment
 
 if TYPE_CHECKING:
-    from aggregator.settings import FederatedSettings
     from device_sim.energy import Work
-    from wire.messages import Recipe
 
 
 def work_of(experiment: Experiment, file: bytes) -> Work:
@@ -51,24 +49,6 @@ def measured_work(experiment: Experiment, file: bytes) -> Work:
             draft.write_text(json.dumps(asdict(work)) + "\n", encoding="utf-8")
             draft.replace(kept)
     return work_of(experiment, file)
-
-
-def recipe_of(f: FederatedSettings, bits: bytes) -> Recipe:
-    """What devices are told in the first round; `bits` say what trains."""
-    from wire.messages import Recipe
-
-    return Recipe(
-        epochs=f.epochs,
-        batch=f.batch,
-        learning_rate=f.learning_rate,
-        momentum=f.momentum,
-        weight_decay=f.weight_decay,
-        proximal=f.proximal,
-        clip_norm=f.clip_norm,
-        rotation=f.rotation,
-        fake_quantize=int(f.fake_quantize),
-        trains=bits,
-    )
 
 
 def _place(experiment: Experiment, file: bytes) -> Path:

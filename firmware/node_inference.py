@@ -8,6 +8,7 @@ import numpy as np
 
 from core.int8_calls import Activation, Call, Derived, Operand, Program, Real
 from core.int8_lower import lower
+from firmware.compiler.pieces import PARAMETERS
 from firmware.compiler.text import array, value
 from tflite_models.errors import ModelError
 from tflite_models.graph import Graph, Tensor
@@ -73,9 +74,9 @@ class _Writer:
     def call(self, number: int, call: Call) -> str:
         """One call, its parameters among the constants."""
         kind = f"mf_int8_{call.kernel}"
-        if call.kernel not in _STRUCTS:
+        if call.kernel not in PARAMETERS:
             raise ModelError(f"operator {call.operator}", f"a node does not run {call.kernel}")
-        struct = _STRUCTS[call.kernel]
+        struct = PARAMETERS[call.kernel]
         self.constants.append(
             f"static const {struct} call_{number} = {value(call.parameters)};\n\n"
         )
@@ -133,22 +134,3 @@ def _real(tensor: Tensor) -> Real:
 def _scale(tensor: Tensor) -> str:
     assert tensor.quantization is not None
     return f"{float(tensor.quantization.scale[0]).hex()}f"
-
-
-_STRUCTS = {
-    "conv_2d": "mf_int8_conv",
-    "depthwise_conv_2d": "mf_int8_conv",
-    "fully_connected": "mf_int8_dense",
-    "average_pool_2d": "mf_int8_pool",
-    "max_pool_2d": "mf_int8_pool",
-    "mean": "mf_int8_mean_axis",
-    "add": "mf_int8_sum",
-    "mul": "mf_int8_product",
-    "copy": "mf_int8_move",
-    "fill": "mf_int8_filling",
-    "softmax": "mf_int8_softmax_rows",
-    "lookup": "mf_int8_count",
-    "requantize": "mf_int8_rescale",
-    "quantize": "mf_int8_real",
-    "dequantize": "mf_int8_real",
-}

@@ -16,7 +16,7 @@ from firmware.compiler.prepare import Prepared, PreparedSum
 from firmware.compiler.rounding import Once, Twice
 from firmware.compiler.text import by, struct, value
 
-_PARAMETERS = {
+PARAMETERS = {  # what each kernel takes: a struct of the core
     "conv_2d": "mf_int8_conv",
     "depthwise_conv_2d": "mf_int8_conv",
     "fully_connected": "mf_int8_dense",
@@ -102,7 +102,7 @@ class Pieces:
         ]
         if layer.call.kernel == "lookup":
             inputs.reverse()  # the table comes first
-        kind = _PARAMETERS[layer.call.kernel]
+        kind = PARAMETERS[layer.call.kernel]
         text = f"static const {kind} {layer.name} = {value(layer.call.parameters)};\n"
         if layer.weights is not None:
             once = "_once" if isinstance(layer.weights.rounding, Once) else ""
