@@ -287,6 +287,11 @@ class Plan:
         )
         self._workspace = int(self._core.mf_gradient_bytes(self._at))
 
+    @property
+    def address(self) -> int:
+        """Of the mf_plan, for as long as this object lives."""
+        return self._at
+
     def memory(self, recipe: Recipe, samples: int) -> int:
         """Bytes that a call of `train` needs, the plan itself not among them."""
         return int(self._core.mf_train_bytes(self._at, byref(recipe), samples))

@@ -2,39 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
 
+from core.pool import Training
 from device_sim.events import Update
 from device_sim.feedback import Kept, left_out, owed
 from device_sim.models import Model
+from device_sim.native import Native
 from device_sim.shard import Shard
+from device_sim.trainer import Trained
 from tflite_models.scope import scope_of
 from wire.codec import CODECS
 from wire.messages import Task
 
 
-def local_update(
-    model: Model, shard: Shard, task: Task, device: str, kept: Kept | None = None
-) -> Update:
-    """Train as the task says and code what changed; the same arguments give the same bytes.
+@dataclass(frozen=True, eq=False, slots=True)
+class LocalUpdate:
+    """Train as the task says and code what changed; the same fields give the same bytes.
 
     `kept`: what earlier updates left out, which a codec with feedback makes up for.
-
-    Raises what the trainer raises: DivergedError, or ValueError for samples
-    that do not fit the model.
     """
-    base, before = model.base, model.floats
-    seed = training_seed(device, task.seed)
-    trained = base.trainer.train(before, shard.x, shard.y, task.recipe, seed)
-    scope = scope_of(base.layout, task.recipe.trains)
-    delta, bounds = (trained.weights - before)[scope.mask], scope.bounds
-    codec = CODECS[task.codec]
-    owing = owed(delta, kept, base.digest, bounds) if codec.feedback else delta
-    data = codec.encode(owing, bounds, task.budget, seed)
-    if codec.feedback:
-        said = codec.decode(data, owing.size, bounds)
-        kept = Kept(base.digest, bounds, left_out(owing, said))
-    return Update(data, trained.samples, trained.loss_before, trained.loss_after, kept)
+
+    model: Model
+    shard: Shard
+    task: Task
+    device: str
+    kept: Kept | None = None
+
+    def __call__(self) -> Update:
+        """All of it.
+
+        Raises what the trainer raises: DivergedError, or ValueError for samples
+        that do not fit the model.
+        """
+        model, shard, task = self.model, self.shard, self.task
+        trainer = model.base.trainer
+        return self._coded(trainer.train(model.floats, shard.x, shard.y, task.recipe, self._seed))
+
+    def begin(self) -> Training | None:
+        """The training alone, for core.pool; None without the core.  Raises as all of it does."""
+        trainer = self.model.base.trainer
+        if not isinstance(trainer, Native):
+            return None
+        return trainer.training(self.model.floats, self.shard, self.task.recipe, self._seed)
+
+    def finish(self, training: Training) -> Update:
+        """The rest, once that is done.  Raises as all of it does."""
+        return self._coded(Native.trained(training, self.task.recipe))
+
+    @property
+    def _seed(self) -> int:
+        return training_seed(self.device, self.task.seed)
+
+    def _coded(self, trained: Trained) -> Update:
+        base, task, kept = self.model.base, self.task, self.kept
+        scope = scope_of(base.layout, task.recipe.trains)
+        delta, bounds = (trained.weights - self.model.floats)[scope.mask], scope.bounds
+        codec = CODECS[task.codec]
+        owing = owed(delta, kept, base.digest, bounds) if codec.feedback else delta
+        data = codec.encode(owing, bounds, task.budget, self._seed)
+        if codec.feedback:
+            said = codec.decode(data, owing.size, bounds)
+            kept = Kept(base.digest, bounds, left_out(owing, said))
+        return Update(data, trained.samples, trained.loss_before, trained.loss_after, kept)
 
 
 def training_seed(device: str, seed: int) -> int:

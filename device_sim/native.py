@@ -6,11 +6,16 @@ twin's by rounding only, and are the same to the last bit on every machine.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from weakref import WeakKeyDictionary
+
 import numpy as np
 from numpy.typing import NDArray
 
 from core import train as core
+from core.pool import Training
 from device_sim.lower import lower, step_bytes
+from device_sim.shard import Shard
 from device_sim.trainer import F32, DivergedError, Labels, Trained
 from device_sim.twin.checks import check_inputs, check_labels, check_loss
 from device_sim.twin.program import compile_graph
@@ -52,6 +57,8 @@ class Native:
         self._tile = min(max(CACHE // max(two - one, 1), 1), MOST_TOGETHER)
         self._plan = self._laid_out(ALL, self._tile)
         self._partial = ALL, self._plan  # the last other choice of what trains
+        # Samples that were found to fit, as the core takes them.
+        self._seen: WeakKeyDictionary[Shard, tuple[F32, NDArray[np.int32]]] = WeakKeyDictionary()
 
     def predict(self, weights: F32, x: F32) -> F32:
         """The logits (n, classes) of x (n, *input shape)."""
@@ -60,9 +67,7 @@ class Native:
 
     def train(self, weights: F32, x: F32, y: Labels, recipe: Recipe, seed: int) -> Trained:
         """Train a copy of the weights as device_sim/twin/sgd.py says."""
-        check_inputs(self.program, self.layout, weights, x)
-        check_labels(y, len(x), self._classes)
-        labels = np.ascontiguousarray(y, np.int32)
+        labels = self._checked(weights, x, y)
         plan = self._plan_for(recipe.trains)
         try:
             trained, before, after = plan.train(
@@ -70,19 +75,42 @@ class Native:
                 *(seed & 0xFFFFFFFF, _flat(weights), self._mask),
             )
         except core.CoreError as error:
-            if error.status == core.Status.DIVERGED:
-                raise DivergedError(recipe) from error
-            raise ValueError(f"{recipe}: {error}") from error
+            raise _failure(error, recipe) from error
         return Trained(trained, len(x), before, after)
+
+    def training(self, weights: F32, shard: Shard, recipe: Recipe, seed: int) -> Training:
+        """What `train` does, for core.pool; `trained` reads the result."""
+        if self._seen.get(shard) is None:
+            y = self._checked(weights, shard.x, shard.y)
+            self._seen[shard] = np.ascontiguousarray(shard.x), y
+        x, y = self._seen[shard]
+        plan = self._plan_for(recipe.trains)
+        return Training.of(
+            plan, core_recipe(recipe), x, y, seed & 0xFFFFFFFF, _flat(weights), self._mask
+        )
+
+    @staticmethod
+    def trained(training: Training, recipe: Recipe) -> Trained:
+        """The result of a training that the pool has done.  Raises as `train` does."""
+        try:
+            core.check("mf_train", training.status)
+        except core.CoreError as error:
+            raise _failure(error, recipe) from error
+        before, after = training.losses
+        return Trained(training.result, training.samples.count, before, after)
 
     def loss_and_gradient(
         self, weights: F32, x: F32, y: Labels, *, rounded: bool = False
     ) -> tuple[float, F32]:
         """The mean loss and its gradient by all weights (size,), pruned ones too."""
+        labels = self._checked(weights, x, y)
+        return self._plan.gradient(np.ascontiguousarray(x), labels, _flat(weights), rounded=rounded)
+
+    def _checked(self, weights: F32, x: F32, y: Labels) -> NDArray[np.int32]:
+        """The labels as the core takes them.  Raises ValueError for what does not fit."""
         check_inputs(self.program, self.layout, weights, x)
         check_labels(y, len(x), self._classes)
-        labels: NDArray[np.int32] = np.ascontiguousarray(y, np.int32)
-        return self._plan.gradient(np.ascontiguousarray(x), labels, _flat(weights), rounded=rounded)
+        return np.ascontiguousarray(y, np.int32)
 
     def _plan_for(self, bits: bytes) -> core.Plan:
         """The plan of a choice of what trains; a run has one, so the last one is kept."""
@@ -108,6 +136,13 @@ def _flat(weights: F32) -> F32:
     return np.ascontiguousarray(weights)
 
 
+def _failure(error: core.CoreError, recipe: Recipe) -> Exception:
+    if error.status == core.Status.DIVERGED:
+        return DivergedError(recipe)
+    return ValueError(f"{recipe}: {error}")
+
+
+@lru_cache(maxsize=16)  # a cohort is given the same
 def core_recipe(recipe: Recipe) -> core.Recipe:
     """A task's recipe as the core takes it."""
     return core.Recipe(

@@ -31,7 +31,7 @@ from device_sim.events import (
 )
 from device_sim.ground import Ground
 from device_sim.link import Link
-from device_sim.local_update import local_update
+from device_sim.local_update import LocalUpdate
 from device_sim.mishap import Mishap
 from device_sim.notices import Notices
 from device_sim.profile import Profile
@@ -316,7 +316,7 @@ class Runner:
             self._work.cancelled = True
         task = effect.task
         self._work = self._ground.workshop.give(
-            partial(local_update, effect.model, self._shard, task, self.id, effect.kept),
+            LocalUpdate(effect.model, self._shard, task, self.id, effect.kept),
             partial(self._worked, task, self._loop.time()),
         )
         if self._mishap is not None:

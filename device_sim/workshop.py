@@ -1,4 +1,4 @@
-"""Where devices train: a few threads, or the loop itself where that is sooner."""
+"""Where devices train: in Python threads, or where that is sooner in the core's own."""
 
 from __future__ import annotations
 
@@ -10,21 +10,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
+from typing import Protocol
 
+from core.pool import Pool, Training
 from device_sim.events import Update
 
 Result = Update | Exception
 
-# Seconds of CPU.  Handing a shorter training to a thread and Python's lock back and forth takes
-# longer than the training: a fleet in memory is then a third faster with no threads at all.
+# Seconds of CPU.  Handing a shorter work to a Python thread and Python's lock back and forth
+# takes longer than the work: then the core's threads train, and the loop does the rest.
 SHORT = 0.0005
+
+
+class Doable(Protocol):
+    """What is to be done: all in one call, or its training apart (`LocalUpdate`)."""
+
+    def __call__(self) -> Update:
+        """All of it."""
+
+    def begin(self) -> Training | None:
+        """The training alone; None where it cannot be had alone."""
+
+    def finish(self, training: Training) -> Update:
+        """The rest."""
 
 
 @dataclass(eq=False, slots=True)
 class Work:
     """One training.  Cancelled before it has begun it never does; later, nobody hears of it."""
 
-    do: Callable[[], Update]
+    do: Doable
     done: Callable[[Result], None]
     cancelled: bool = False
 
@@ -32,8 +47,9 @@ class Work:
 class Workshop:
     """Threads that train, in the order they are asked to.
 
-    All that is finished when the loop comes round is told in one turn.  While
-    trainings are short the loop does them, one each time it comes round.
+    All that Python threads have finished when the loop comes round is told in one turn.
+    While works are short the core's threads train, and each time it comes round the loop
+    waits for the next of them.
     """
 
     def __init__(self, threads: int) -> None:
@@ -42,7 +58,8 @@ class Workshop:
         self._finished: deque[tuple[Work, Result]] = deque()
         self._told = False
         self._short = False  # whether the last one was
-        self._own: deque[Work] = deque()  # what the loop is to do
+        self._count = threads
+        self._pool: Pool[Work] | None = None  # there is one as soon as it is needed
         self._threads = [
             Thread(target=self._labour, daemon=True, name=f"training-{number}")
             for number in range(threads)
@@ -50,53 +67,61 @@ class Workshop:
         for thread in self._threads:
             thread.start()
 
-    def give(self, do: Callable[[], Update], done: Callable[[Result], None]) -> Work:
-        """Have `do` called, later, and `done` on the loop with what came of it."""
+    def give(self, do: Doable, done: Callable[[Result], None]) -> Work:
+        """Have it done, later, and `done` called on the loop with what came of it."""
         work = Work(do, done)
-        if not self._short:
+        if not (self._short and self._pooled(work)):
             self._orders.put(work)
-            return work
-        self._own.append(work)
-        if len(self._own) == 1:
-            self._loop.call_soon(self._work_here)
         return work
 
     def close(self) -> None:
-        """Begin nothing more.  What is under way is not waited for."""
-        self._own.clear()
+        """Begin nothing more.  Longer trainings that are under way are not waited for."""
+        if self._pool is not None:
+            self._pool.close()
         with contextlib.suppress(Exception):
             while not self._orders.empty():
                 self._orders.get_nowait()
         for _ in self._threads:
             self._orders.put(None)
 
+    def _pooled(self, work: Work) -> bool:
+        """Whether the core's threads have taken the training of a work."""
+        try:
+            training = work.do.begin()
+        except Exception:  # noqa: BLE001 - a Python thread meets it again, and tells
+            return False
+        if training is None:
+            return False
+        if self._pool is None:
+            self._pool = Pool(self._count)
+        if not len(self._pool):
+            self._loop.call_soon(self._take, self._pool)
+        self._pool.give(training, work)
+        return True
+
+    def _take(self, pool: Pool[Work]) -> None:
+        if not len(pool):
+            return  # closed
+        began = time.perf_counter()
+        training, work = pool.take()
+        self._short = time.perf_counter() - began < SHORT
+        if len(pool):
+            self._loop.call_soon(self._take, pool)
+        if not work.cancelled:
+            work.done(_result(lambda: work.do.finish(training)))
+
     def _labour(self) -> None:
         while (work := self._orders.get()) is not None:
             if work.cancelled:
                 continue
-            self._finished.append((work, self._do(work)))
+            began = time.thread_time()
+            result = _result(work.do)
+            self._short = time.thread_time() - began < SHORT
+            self._finished.append((work, result))
             if not self._told:
                 self._told = True
                 with contextlib.suppress(RuntimeError):  # the loop has ended, nobody listens
                     self._loop.call_soon_threadsafe(self._tell)
-
-    def _do(self, work: Work) -> Result:
-        began = time.thread_time()
-        try:
-            return work.do()
-        except Exception as error:  # noqa: BLE001 - told to the device
-            return error
-        finally:
-            self._short = time.thread_time() - began < SHORT
-
-    def _work_here(self) -> None:
-        if not self._own:
-            return  # closed
-        work = self._own.popleft()
-        if self._own:
-            self._loop.call_soon(self._work_here)
-        if not work.cancelled:
-            work.done(self._do(work))
 
     def _tell(self) -> None:
         self._told = False  # before looking: what is finished from now on wakes us again
@@ -104,3 +129,10 @@ class Workshop:
             work, result = self._finished.popleft()
             if not work.cancelled:
                 work.done(result)
+
+
+def _result(do: Callable[[], Update]) -> Result:
+    try:
+        return do()
+    except Exception as error:  # noqa: BLE001 - told to the device
+        return error

@@ -25,6 +25,7 @@ from wire.packing import pack, unpack
 # softmax, har and fashion.
 SPARSE, BUSY = 0.3, 0.2
 OVERHEAD = 1.1  # what the coder takes of dense differences, for each bit by their frequencies
+RARE = 1 << 12  # larger ones count as one
 CODED, CARRIED, WHOLE = 2, 3, 4  # the first byte, beside the two of wire.packing
 _INT32 = np.iinfo(np.int32)
 
@@ -72,11 +73,14 @@ def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
     mask, moved = frame.mask, new.codes.astype(np.int64) - old.codes
     assert not moved[~mask].any(), "a masked code has changed"
     scales, codes, moves = changed_scales(old.scales, new.scales), new.codes[mask], moved[mask]
-    ways = [(CODED, moves), (WHOLE, codes.astype(np.int64))]
+    ways = [(WHOLE, codes.astype(np.int64))]
     origin = carried(old, new.scales, frame)
     if origin is not old.codes:
-        ways.insert(1, (CARRIED, ways[1][1] - origin[mask]))
-    shortest = packed(scales, moves) if _share(moves) >= BUSY else b""
+        ways.insert(0, (CARRIED, ways[0][1] - origin[mask]))
+    share = _share(moves)
+    if share <= SPARSE:
+        ways.insert(0, (CODED, moves))
+    shortest = packed(scales, moves) if share >= BUSY else b""
     for how, difference in ways:
         if np.abs(difference).max(initial=0) > MOST:
             continue
@@ -91,7 +95,8 @@ def _may_take_less(difference: NDArray[np.int64], size: int) -> bool:
     """Whether it is worth the time to code a difference, if that is to take less than `size`."""
     if _share(difference) <= SPARSE:
         return True
-    often = np.unique(np.abs(difference), return_counts=True)[1].astype(np.float64)
+    often = np.bincount(np.minimum(np.abs(difference), RARE)).astype(np.float64)
+    often = often[often > 0]
     bits = difference.size * np.log2(difference.size) - np.sum(often * np.log2(often))
     bits += np.count_nonzero(difference)  # their signs
     return bool(OVERHEAD * bits < 8 * size)

@@ -18,7 +18,7 @@ from device_sim.energy import Costs
 from device_sim.fleet import run_fleet
 from device_sim.ground import Ground
 from device_sim.line import OwnLine
-from device_sim.local_update import local_update, training_seed
+from device_sim.local_update import LocalUpdate, training_seed
 from device_sim.models import Models
 from device_sim.profile import profile_of, rng_of
 from device_sim.runner import Runner
@@ -164,7 +164,7 @@ def test_updates_are_what_local_training_gives(mosquitto, unique, shards, script
                 manifest = world.difference(0, 1)
                 later = models.advance(model, world.objects[manifest.id], manifest)
             task = world.task(number, number - 1, codec="float32")
-            expected = local_update(model if number == 1 else later, shard, task, name)
+            expected = LocalUpdate(model if number == 1 else later, shard, task, name)()
             [(offer, data)] = [
                 v for (d, r, _), v in aggregator.taken.items() if (d, r) == (name, number)
             ]

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from device_sim.local_update import local_update, training_seed
+from device_sim.local_update import LocalUpdate, training_seed
 from device_sim.models import DamagedError, Models
 from device_sim.shard import Shard
 from device_sim.twin import Twin
@@ -29,15 +29,15 @@ def shard(rng):
 
 def test_the_same_task_gives_the_same_bytes_and_another_device_others(models, shard, world):
     model, task = models.base(world.packed, world.base, world.digest), world.task()
-    once, again = (local_update(model, shard, task, "dev-1") for _ in range(2))
+    once, again = (LocalUpdate(model, shard, task, "dev-1")() for _ in range(2))
     assert once == again
-    assert local_update(model, shard, task, "dev-2").data != once.data
-    assert local_update(model, shard, replace(task, seed=8), "dev-1").data != once.data
+    assert LocalUpdate(model, shard, task, "dev-2")().data != once.data
+    assert LocalUpdate(model, shard, replace(task, seed=8), "dev-1")().data != once.data
 
 
 def test_an_update_is_the_coded_change_of_the_unmasked_weights(models, shard, world):
     model, layout = models.base(world.packed, world.base, world.digest), world.layout
-    update = local_update(model, shard, replace(world.task(), codec="float32"), "dev-1")
+    update = LocalUpdate(model, shard, replace(world.task(), codec="float32"), "dev-1")()
     sent = CODECS["float32"].decode(
         update.data, int(layout.mask.sum()), scope_of(layout, ALL).bounds
     )

@@ -13,7 +13,7 @@ from aggregator.service import aggregate
 from aggregator.settings import FederatedSettings
 from core.train import paths
 from device_sim.fleet import run_fleet
-from device_sim.local_update import local_update
+from device_sim.local_update import LocalUpdate
 from device_sim.models import Models
 from device_sim.native import Native
 from device_sim.settings import FleetSettings
@@ -113,7 +113,7 @@ def test_an_update_has_the_values_that_train_and_no_others(rng, world):
     for bits in named_scopes(world.layout).values():
         recipe, scope = replace(task.recipe, trains=bits), scope_of(world.layout, bits)
         asked = replace(task, recipe=recipe, codec="float32")
-        update = local_update(held, shard, asked, "dev-1")
+        update = LocalUpdate(held, shard, asked, "dev-1")()
         assert len(update.data) == 4 * scope.size
         assert np.count_nonzero(codec.decode(update.data, scope.size, scope.bounds))
 
@@ -126,7 +126,7 @@ def test_what_is_left_out_is_kept_for_the_choice_that_left_it_out(rng, world):
     def update(name, kept):
         recipe = replace(world.task().recipe, trains=named[name])
         asked = replace(world.task(), recipe=recipe, codec="topk")
-        return local_update(held, shard, asked, "dev-1", kept)
+        return LocalUpdate(held, shard, asked, "dev-1", kept)()
 
     for name in ("head", "biases"):
         afresh = update(name, None)

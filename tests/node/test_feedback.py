@@ -9,7 +9,7 @@ import pytest
 from aggregator.base import runs_of
 from device_sim.device import step
 from device_sim.events import Connected, Received, Topic, Train, Trained
-from device_sim.local_update import local_update
+from device_sim.local_update import LocalUpdate
 from device_sim.models import Models
 from device_sim.native import Native
 from device_sim.shard import Shard
@@ -139,7 +139,7 @@ class Simulated:
         self.device, effects = step(self.device, event, 0.0)
         for effect in effects:
             if isinstance(effect, Train):
-                update = local_update(effect.model, self.shard, effect.task, DEVICE, effect.kept)
+                update = LocalUpdate(effect.model, self.shard, effect.task, DEVICE, effect.kept)()
                 self.feed(Trained(effect.task, update))
 
     def run(self):

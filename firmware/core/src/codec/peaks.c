@@ -46,18 +46,28 @@ static float unit_of(int32_t k) {
     return mf_float_of((uint32_t)(127 - (k + 1) / 2) << 23 | (k % 2 != 0 ? 0x3504F3u : 0u));
 }
 
-/* The orthonormal Walsh-Hadamard transform of 2^k values, which is its own inverse. */
+/* The orthonormal Walsh-Hadamard transform of 2^k values, which is its own inverse: two stages
+ * at a time, and one if one is left. */
 static void transform(float *x, int32_t k) {
     const int32_t size = 1 << k;
-    for (int32_t half = 1; half < size; half *= 2) {
-        for (int32_t at = 0; at < size; at += 2 * half) {
-            float *low = x + at, *high = x + at + half;
-            for (int32_t i = 0; i < half; i++) {
-                const float a = low[i], b = high[i];
-                low[i] = a + b;
-                high[i] = a - b;
+    int32_t run = 1;
+    for (; run <= size / 4; run *= 4) {
+        for (float *at = x; at < x + size; at += 4 * run) {
+            for (int32_t i = 0; i < run; i++) {
+                float *const to[] = {at + i, at + run + i, at + 2 * run + i, at + 3 * run + i};
+                const float a = *to[0] + *to[1], b = *to[0] - *to[1];
+                const float c = *to[2] + *to[3], d = *to[2] - *to[3];
+                *to[0] = a + c;
+                *to[1] = b + d;
+                *to[2] = a - c;
+                *to[3] = b - d;
             }
         }
+    }
+    for (int32_t i = 0; run < size && i < run; i++) {
+        const float a = x[i], b = x[run + i];
+        x[i] = a + b;
+        x[run + i] = a - b;
     }
     const float unit = unit_of(k);
     for (int32_t i = 0; i < size; i++) {
@@ -75,9 +85,9 @@ static uint32_t hashed(uint32_t word) {
 
 static void flip(float *x, int32_t n, uint32_t seed, int32_t pass) {
     for (int32_t at = 0; at < n; at += 32) {
-        const uint32_t word = hashed((uint32_t)at / 32 * 1024 + 256 * (uint32_t)pass + seed);
-        for (int32_t i = at; i < n && i < at + 32; i++) {
-            x[i] *= 1.0f - 2.0f * (float)(word >> (i - at) & 1);
+        uint32_t word = hashed((uint32_t)at / 32 * 1024 + 256 * (uint32_t)pass + seed);
+        for (int32_t i = at; i < n && i < at + 32; i++, word >>= 1) {
+            x[i] = mf_float_of(mf_bits_of(x[i]) ^ word << 31);
         }
     }
 }
@@ -129,11 +139,10 @@ static uint32_t get_bits(const uint8_t *data, int32_t at, int32_t bits) {
 
 /* Where the largest magnitude of a cell is, the first of equals. */
 static int32_t peak_of(const float *cell, int32_t size) {
+    const uint32_t largest = mf_largest(cell, size);
     int32_t peak = 0;
-    for (int32_t i = 1; i < size; i++) {
-        if (mf_size_of(cell[i]) > mf_size_of(cell[peak])) {
-            peak = i;
-        }
+    while (mf_size_of(cell[peak]) != largest) {
+        peak++;
     }
     return peak;
 }

@@ -1,0 +1,114 @@
+"""Trainings on threads of the core's own: firmware/core/host/pool.h is the contract.
+
+A Python thread that trains needs Python's lock before and after each training, and waits for
+it longer than a short one lasts.  These threads never need it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import Structure, c_float, c_int32, c_size_t, c_uint32
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.train import F32, Plan, Recipe, Samples, functions
+
+T = TypeVar("T")
+
+
+class Training(Structure):
+    """mf_training; pointers as addresses.  `held` keeps alive what they point to."""
+
+    _fields_ = (
+        ("plan", c_size_t),
+        ("recipe", c_size_t),
+        ("samples", Samples),
+        ("received", c_size_t),
+        ("mask", c_size_t),
+        ("weights", c_size_t),
+        ("losses", c_float * 2),
+        ("seed", c_uint32),
+        ("status", c_int32),
+        ("next", c_size_t),
+    )
+
+    held: tuple[Any, ...]
+    result: F32  # the trained weights, once it is done
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        recipe: Recipe,
+        x: F32,
+        y: NDArray[np.int32],
+        seed: int,
+        received: F32,
+        mask: NDArray[np.uint8],
+    ) -> Training:
+        """What Plan.train does with the same arguments."""
+        result = np.empty_like(received)
+        training = cls(
+            plan.address,
+            ctypes.addressof(recipe),
+            Samples(x.ctypes.data, y.ctypes.data, len(x)),
+            received.ctypes.data,
+            mask.ctypes.data,
+            result.ctypes.data,
+            seed=seed,
+        )
+        training.held = plan, recipe, x, y, received, mask
+        training.result = result
+        return training
+
+
+@cache
+def _functions() -> ctypes.CDLL:
+    core = functions()
+    theirs = c_uint32.in_dll(core, "mf_training_size").value
+    if theirs != ctypes.sizeof(Training):
+        raise RuntimeError(f"the core was compiled from other sources: mf_training has {theirs} B")
+    core.mf_pool_open.restype = c_size_t
+    core.mf_pool_give.argtypes = (c_size_t, c_size_t)
+    core.mf_pool_give.restype = None
+    core.mf_pool_take.argtypes = (c_size_t,)
+    core.mf_pool_take.restype = c_size_t
+    core.mf_pool_close.argtypes = (c_size_t,)
+    core.mf_pool_close.restype = None
+    return core
+
+
+class Pool(Generic[T]):
+    """Threads that train; one caller gives and takes.  T is what it has a training for."""
+
+    def __init__(self, threads: int) -> None:
+        """Raise OSError where the system has no thread to give."""
+        self._core = _functions()
+        self._at = self._core.mf_pool_open(threads)
+        if not self._at:
+            raise OSError(f"{threads} threads for training: the system gives none")
+        self._given: dict[int, tuple[Training, T]] = {}  # by address
+
+    def __len__(self) -> int:
+        """How many are under way."""
+        return len(self._given)
+
+    def give(self, training: Training, purpose: T) -> None:
+        """Have it trained after those that were given before."""
+        at = ctypes.addressof(training)
+        self._given[at] = training, purpose
+        self._core.mf_pool_give(self._at, at)
+
+    def take(self) -> tuple[Training, T]:
+        """Wait for one that is done; some must be under way."""
+        return self._given.pop(self._core.mf_pool_take(self._at))
+
+    def close(self) -> None:
+        """End the threads after what they are doing; the rest is forgotten."""
+        if self._at:
+            self._core.mf_pool_close(self._at)
+            self._at = 0
+            self._given.clear()

@@ -1,0 +1,43 @@
+/* Trainings on threads of their own, for a host that simulates many devices.
+ *
+ * A caller in Python gives and takes while the threads train: none of them ever waits for
+ * Python's lock.  Not for microcontrollers: it needs malloc and POSIX threads. */
+#ifndef MICROFED_POOL_H
+#define MICROFED_POOL_H
+
+#include "microfed/train.h"
+
+/* The arguments of mf_train but for its memory, which each thread has of its own, and its
+ * result.  All that it points to stays where it is until mf_pool_take has given it back. */
+typedef struct mf_training {
+    const mf_plan *plan;
+    const mf_recipe *recipe;
+    mf_samples samples;
+    const float *received;
+    const uint8_t *mask;
+    float *weights;
+    float losses[2];
+    uint32_t seed;
+    int32_t status;           /* mf_status, when it is done */
+    struct mf_training *next; /* the pool's */
+} mf_training;
+
+/* sizeof mf_training, for whoever builds it in another language. */
+MF_EXPORT extern const uint32_t mf_training_size;
+
+typedef struct mf_pool mf_pool;
+
+/* A pool of so many threads, or NULL where the system has none to give. */
+MF_EXPORT mf_pool *mf_pool_open(int32_t threads);
+
+/* Have it trained, after those that were given before. */
+MF_EXPORT void mf_pool_give(mf_pool *pool, mf_training *training);
+
+/* One that is done, in the order they were done: waits for it; NULL when none is under way. */
+MF_EXPORT mf_training *mf_pool_take(mf_pool *pool);
+
+/* End the threads after what they are doing, and forget the rest.  Nobody may be in
+ * mf_pool_take. */
+MF_EXPORT void mf_pool_close(mf_pool *pool);
+
+#endif
