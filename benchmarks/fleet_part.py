@@ -44,7 +44,7 @@ class Plan:
     folder: str  # of the run
     role: str = "all"  # or aggregate, devices
     port: int = 0  # of the broker; 0: it is in memory
-    codec: str = "int8"
+    codec: str = "peaks"
 
     @property
     def wire(self) -> WireSettings:

@@ -84,9 +84,9 @@ def step(  # noqa: C901 - one arm for each event
 
 
 # A cohort is sent equal tasks, needs and blocks, and messages never change: of short ones the
-# last are remembered, by all devices of a process.
-SHORT = 16 * 1024
-_decode_known = lru_cache(maxsize=256)(decode)
+# last are remembered, by all devices of a process.  A task that brings a model is one of them.
+SHORT = 64 * 1024
+_decode_known = lru_cache(maxsize=64)(decode)
 
 
 def _receive(turn: Turn, topic: Topic, payload: bytes) -> None:

@@ -58,7 +58,7 @@ class LocalUpdate:
     def _coded(self, trained: Trained) -> Update:
         base, task, kept = self.model.base, self.task, self.kept
         scope = scope_of(base.layout, task.recipe.trains)
-        delta, bounds = (trained.weights - self.model.floats)[scope.mask], scope.bounds
+        delta, bounds = scope.of(trained.weights - self.model.floats), scope.bounds
         codec = CODECS[task.codec]
         owing = owed(delta, kept, base.digest, bounds) if codec.feedback else delta
         data = codec.encode(owing, bounds, task.budget, self._seed)

@@ -93,7 +93,7 @@ class Workshop:
         if training is None:
             return False
         if self._pool is None:
-            self._pool = Pool(self._count)
+            self._pool = Pool(max(self._count - 1, 1))
         if not len(self._pool):
             self._loop.call_soon(self._take, self._pool)
         self._pool.give(training, work)

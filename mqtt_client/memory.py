@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mqtt_client.traffic import Traffic
 
@@ -79,7 +79,7 @@ class MemoryBroker:
         levels = tuple(topic.split("/"))
         if "+" in levels or "#" in levels:
             self._filters.setdefault(levels, {})[client] = None
-            found = [name for name in self._retained if _matches(levels, name)]
+            found = [name for name in self._retained if _matches(levels, name.split("/"))]
         else:
             self._exact.setdefault(topic, {})[client] = None
             found = [topic] if topic in self._retained else []
@@ -92,8 +92,9 @@ class MemoryBroker:
         route = self._routes.get(topic)
         if route is None:
             found = dict(self._exact.get(topic, {}))
+            names = topic.split("/")
             for levels, clients in self._filters.items():
-                if _matches(levels, topic):
+                if _matches(levels, names):
                     found |= clients
             route = self._routes[topic] = tuple(found)
         return route
@@ -208,9 +209,8 @@ class MemoryClient:
             self._on_error(error)
 
 
-def _matches(levels: tuple[str, ...], topic: str) -> bool:
-    """Whether a topic filter, split at its slashes, takes a topic (MQTT 3.1.1, 4.7)."""
-    names = topic.split("/")
+def _matches(levels: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a topic filter takes a topic, both split at their slashes (MQTT 3.1.1, 4.7)."""
     if names[0].startswith("$") and levels[0] in ("+", "#"):
         return False
     for index, level in enumerate(levels):

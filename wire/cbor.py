@@ -30,6 +30,7 @@ class _Field(NamedTuple):
 
     name: str
     key: int
+    key_item: bytes  # the key as CBOR
     default: Any  # or MISSING
     derived: Callable[[Mapping[str, Any]], Any] | None
     read: Callable[[Any, str], Any]  # from CBOR's types; is given the name of the part around it
@@ -82,7 +83,7 @@ def _read_part(cls: type[Any], body: Any, where: str) -> Any:
     known = body if type(body) is dict else _map(body, where)
     values = []
     missing = False
-    for _, key, default, _, read, _ in _PLANS[cls].fields:
+    for _, key, _, default, _, read, _ in _PLANS[cls].fields:
         if key in known:
             values.append(read(known[key], where))
         else:
@@ -109,10 +110,10 @@ def _write_part(part: Any, where: str, first: bytes = b"") -> bytes:
     plan = _PLANS[type(part)]
     values = plan.values(part)
     items = [first] if first else []
-    for value, (_, key, default, derived, _, write) in zip(values, plan.fields, strict=True):
+    for value, (_, _, key, default, derived, _, write) in zip(values, plan.fields, strict=True):
         usual = default if derived is None else derived(_named(plan, values))
         if value != usual:
-            items.append(head(UINT, key) + write(value, where))
+            items.append(key + write(value, where))
     return head(MAP, len(items)) + b"".join(items)
 
 
@@ -127,7 +128,10 @@ def _plans(*classes: type[Any]) -> dict[type[Any], _Plan]:
         specs = {f.name: spec_of(f) for f in fields(cls)}
         assert list(specs.values()) == sorted(specs.values(), key=lambda spec: spec.key)
         rows = tuple(
-            _Field(f.name, spec.key, f.default, spec.derived, *_conversions(spec, f.name))
+            _Field(
+                *(f.name, spec.key, head(UINT, spec.key), f.default, spec.derived),
+                *_conversions(spec, f.name),
+            )
             for f, spec in zip(fields(cls), specs.values(), strict=True)
         )
         plans[cls] = _Plan(rows, attrgetter(*specs))

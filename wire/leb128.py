@@ -12,14 +12,15 @@ BYTES = 5  # in a number at most: 35 bits; the difference of two int32 needs 33
 
 def leb128(values: NDArray[np.int64]) -> bytes:
     """The numbers (n,), none negative, one after the other."""
-    if values.max(initial=0) < 128:  # the usual case: each is its own byte
+    longest = max(-(-int(values.max(initial=0)).bit_length() // 7), 1)
+    if longest == 1:  # the usual case: each is its own byte
         return values.astype(np.uint8).tobytes()
     lengths = np.ones(values.size, np.int64)
-    for size in range(1, BYTES):
+    for size in range(1, longest):
         lengths += values >= 1 << 7 * size
     ends = np.cumsum(lengths)
     encoded = np.empty(ends[-1], np.uint8)
-    for index in range(int(lengths.max())):
+    for index in range(longest):
         which = np.flatnonzero(lengths > index)
         seven = values[which] >> 7 * index & 127
         more = lengths[which] > index + 1
