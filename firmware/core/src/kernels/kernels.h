@@ -13,6 +13,14 @@
 
 #include "kernels/only.h"
 
+/* Whether there are paths whose vectors are wider than one float: a microcontroller has no code
+ * for them. */
+#if defined(MF_WITH_X86_PATHS) || defined(__aarch64__)
+#define MF_WIDE 1
+#else
+#define MF_WIDE 0
+#endif
+
 /* Three nested loops over memory, the last innermost: how many, and how far apart. */
 typedef struct {
     int32_t count[3];
@@ -47,6 +55,26 @@ typedef struct {
     bool adds;
     mf_hold hold;
 } mf_product;
+
+/* Positions that mf_listed takes at most. */
+#define MF_LISTED 12
+
+/* Y[position, o] = hold(start + Σ value · X[position, place]) over the list of each output o.
+ * X and Y are turned: each number is a vector of as many samples as a vector has floats.
+ *
+ * Lists lie one after another, four entries at a time; start is that of mf_product. */
+typedef struct {
+    const float *x;         /* what the first position sees, at a line of cache */
+    ptrdiff_t x_position;   /* floats from position to position */
+    const uint64_t *places; /* four to a word, the first in the lowest bits: vectors from x on */
+    const float *values;
+    const int32_t *ends; /* by output: entries up to the end of its list */
+    const float *start;
+    float *y; /* positions × outputs */
+    int32_t positions, outputs;
+    bool adds;
+    mf_hold hold;
+} mf_listed;
 
 /* A pool's window over one tensor; padding contributes nothing. */
 typedef struct {
@@ -104,6 +132,14 @@ typedef struct {
     void (*join)(float factor, const float *from, float *g, size_t n); /* g ← g + factor · from */
     /* w ← w − learning_rate · g; of pruned parameters g ← 0 first.  mask NULL: none is pruned. */
     void (*finish)(float learning_rate, const uint8_t *mask, float *g, float *w, size_t n);
+#if MF_WIDE
+    /* Of vectors of more than one float.  turn: numbers 0 … n − 1 of each of up to `width`
+     * samples, `step` floats apart, become n vectors, 0 for samples that there are not; and
+     * turn_back.  Both may read up to width − 1 numbers, or vectors, beyond the last. */
+    void (*turn)(const float *from, ptrdiff_t step, int32_t samples, float *to, size_t n);
+    void (*turn_back)(const float *from, float *to, ptrdiff_t step, int32_t samples, size_t n);
+    void (*listed)(const mf_listed *p);
+#endif
 } mf_kernels;
 
 /* The kernels of a path (mf_path), or NULL where there are none. */
@@ -112,7 +148,7 @@ const mf_kernels *mf_kernels_of(int32_t path);
 /* The width; a constant where there is only the portable path, so that a microcontroller has no
  * code for wider vectors. */
 static inline int32_t mf_width(const mf_kernels *kernels) {
-#if defined(MF_WITH_X86_PATHS) || defined(__aarch64__)
+#if MF_WIDE
     return kernels->width;
 #else
     (void)kernels;

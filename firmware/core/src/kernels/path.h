@@ -30,7 +30,7 @@
 #if defined(__clang__)
 #define MF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
-#define MF_UNROLL _Pragma("GCC unroll 8")
+#define MF_UNROLL _Pragma("GCC unroll 16")
 #else
 #define MF_UNROLL
 #endif
@@ -45,6 +45,13 @@
 #include "kernels/product.h"
 
 #include "kernels/channel.h"
+#endif
+
+#if MF_WIDTH > 1
+#include "kernels/listed.h"
+#define MF_WIDE_KERNELS .turn = turn, .turn_back = turn_back, .listed = listed,
+#else
+#define MF_WIDE_KERNELS
 #endif
 
 #include "kernels/loss.h"
@@ -70,4 +77,5 @@
         .begin = begin,                                                                            \
         .join = join,                                                                              \
         .finish = finish,                                                                          \
+        MF_WIDE_KERNELS                                                                            \
     }

@@ -52,6 +52,24 @@ static inline mf_vector mf_at_most(mf_vector v, mf_vector high) {
 static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
     return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ), v);
 }
+/* Row i becomes column i: first in blocks of 4 × 4, then the blocks. */
+static inline void mf_transpose(mf_vector v[MF_WIDTH]) {
+    for (int i = 0; i < 8; i += 4) {
+        const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(v[i], v[i + 1]));
+        const __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(v[i], v[i + 1]));
+        const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(v[i + 2], v[i + 3]));
+        const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(v[i + 2], v[i + 3]));
+        v[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+        v[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+        v[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+        v[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+    }
+    for (int i = 0; i < 4; i++) {
+        const mf_vector above = v[i], below = v[i + 4];
+        v[i] = _mm256_permute2f128_ps(above, below, 0x20);
+        v[i + 4] = _mm256_permute2f128_ps(above, below, 0x31);
+    }
+}
 
 #include "kernels/path.h"
 

@@ -1,0 +1,84 @@
+/* Sums over lists of weights, where vectors lie over the samples: a weight that is not in the list
+ * costs nothing.  Included by each path whose vectors are wider than one float. */
+
+static void turn(const float *from, ptrdiff_t step, int32_t samples, float *to, size_t n) {
+    for (size_t at = 0; at < n; at += MF_WIDTH, from += MF_WIDTH) {
+        mf_vector rows[MF_WIDTH];
+        for (int s = 0; s < MF_WIDTH; s++) {
+            rows[s] = s < samples ? mf_load(from + s * step) : mf_spread(0.0f);
+        }
+        mf_transpose(rows);
+        for (size_t i = 0; i < MF_WIDTH && at + i < n; i++, to += MF_WIDTH) {
+            mf_store(to, rows[i]);
+        }
+    }
+}
+
+static void turn_back(const float *from, float *to, ptrdiff_t step, int32_t samples, size_t n) {
+    for (size_t at = 0; at < n; at += MF_WIDTH, to += MF_WIDTH) {
+        mf_vector rows[MF_WIDTH];
+        for (int i = 0; i < MF_WIDTH; i++, from += MF_WIDTH) {
+            rows[i] = mf_load(from);
+        }
+        mf_transpose(rows);
+        const size_t left = n - at;
+        for (int s = 0; s < samples; s++) {
+            scattered(rows[s], to + s * step, 1, left < MF_WIDTH ? (int32_t)left : MF_WIDTH);
+        }
+    }
+}
+
+/* The sums of so many positions, a constant where this is used, stay in registers. */
+MF_INLINE void sums_of_lists(const int positions, const mf_listed *p) {
+    const ptrdiff_t step = p->x_position, y_position = (ptrdiff_t)p->outputs * MF_WIDTH;
+    const vector_hold hold = vectors_of(&p->hold);
+    const uint64_t *places = p->places;
+    const float *value = p->values;
+    float *y = p->y;
+    for (int32_t o = 0; o < p->outputs; o++, y += MF_WIDTH) {
+        mf_vector sum[MF_LISTED];
+        const mf_vector start = mf_spread(p->start == NULL ? 0.0f : p->start[o]);
+        MF_UNROLL for (int i = 0; i < positions; i++) {
+            sum[i] = p->adds ? mf_load(y + i * y_position) : start;
+        }
+        /* Loading the place of each entry by itself would cost as much as a multiply-add. */
+        for (const float *end = p->values + p->ends[o]; value < end; value += 4) {
+            uint64_t four = *places++;
+            MF_UNROLL for (int k = 0; k < 4; k++, four >>= 16) {
+                const float *x = p->x + (size_t)(uint16_t)four * MF_WIDTH;
+                const mf_vector factor = mf_spread(value[k]);
+                MF_UNROLL for (int i = 0; i < positions; i++) {
+                    sum[i] = mf_multiply_add(factor, mf_load(x + i * step), sum[i]);
+                }
+            }
+        }
+        MF_UNROLL for (int i = 0; i < positions; i++) {
+            mf_store(y + i * y_position, held(sum[i], &hold));
+        }
+    }
+}
+
+#define LISTED(POSITIONS)                                                                          \
+    static void listed_##POSITIONS(const mf_listed *p) {                                           \
+        sums_of_lists(POSITIONS, p);                                                               \
+    }
+LISTED(1)
+LISTED(2)
+LISTED(3)
+LISTED(4)
+LISTED(5)
+LISTED(6)
+LISTED(7)
+LISTED(8)
+LISTED(9)
+LISTED(10)
+LISTED(11)
+LISTED(12)
+#undef LISTED
+
+static void listed(const mf_listed *p) {
+    static void (*const by_positions[MF_LISTED])(const mf_listed *) = {
+        listed_1, listed_2, listed_3, listed_4,  listed_5,  listed_6,
+        listed_7, listed_8, listed_9, listed_10, listed_11, listed_12};
+    by_positions[p->positions - 1](p);
+}
