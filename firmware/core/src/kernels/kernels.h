@@ -56,9 +56,6 @@ typedef struct {
     mf_hold hold;
 } mf_product;
 
-/* Positions that mf_listed takes at most. */
-#define MF_LISTED 12
-
 /* Y[position, o] = hold(start + Σ value · X[position, place]) over the list of each output o.
  * X and Y are turned: each number is a vector of as many samples as a vector has floats.
  *
@@ -139,6 +136,7 @@ typedef struct {
     void (*turn)(const float *from, ptrdiff_t step, int32_t samples, float *to, size_t n);
     void (*turn_back)(const float *from, float *to, ptrdiff_t step, int32_t samples, size_t n);
     void (*listed)(const mf_listed *p);
+    int32_t positions; /* that mf_listed takes at most */
 #endif
 } mf_kernels;
 

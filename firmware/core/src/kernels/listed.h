@@ -36,7 +36,7 @@ MF_INLINE void sums_of_lists(const int positions, const mf_listed *p) {
     const float *value = p->values;
     float *y = p->y;
     for (int32_t o = 0; o < p->outputs; o++, y += MF_WIDTH) {
-        mf_vector sum[MF_LISTED];
+        mf_vector sum[16];
         const mf_vector start = mf_spread(p->start == NULL ? 0.0f : p->start[o]);
         MF_UNROLL for (int i = 0; i < positions; i++) {
             sum[i] = p->adds ? mf_load(y + i * y_position) : start;
@@ -62,23 +62,17 @@ MF_INLINE void sums_of_lists(const int positions, const mf_listed *p) {
     static void listed_##POSITIONS(const mf_listed *p) {                                           \
         sums_of_lists(POSITIONS, p);                                                               \
     }
-LISTED(1)
-LISTED(2)
-LISTED(3)
-LISTED(4)
-LISTED(5)
-LISTED(6)
-LISTED(7)
-LISTED(8)
-LISTED(9)
-LISTED(10)
-LISTED(11)
-LISTED(12)
+MF_LISTED(LISTED)
 #undef LISTED
 
+static void (*const listed_by[])(const mf_listed *) = {
+#define LISTED(POSITIONS) listed_##POSITIONS,
+    MF_LISTED(LISTED)
+#undef LISTED
+};
+
+enum { MOST_POSITIONS = sizeof listed_by / sizeof listed_by[0] };
+
 static void listed(const mf_listed *p) {
-    static void (*const by_positions[MF_LISTED])(const mf_listed *) = {
-        listed_1, listed_2, listed_3, listed_4,  listed_5,  listed_6,
-        listed_7, listed_8, listed_9, listed_10, listed_11, listed_12};
-    by_positions[p->positions - 1](p);
+    listed_by[p->positions - 1](p);
 }

@@ -49,7 +49,8 @@
 
 #if MF_WIDTH > 1
 #include "kernels/listed.h"
-#define MF_WIDE_KERNELS .turn = turn, .turn_back = turn_back, .listed = listed,
+#define MF_WIDE_KERNELS .turn = turn, .turn_back = turn_back, .listed = listed, \
+    .positions = MOST_POSITIONS,
 #else
 #define MF_WIDE_KERNELS
 #endif

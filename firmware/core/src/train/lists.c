@@ -6,6 +6,7 @@
 
 enum {
     FEWEST_POSITIONS = 4,    /* in a row, whose sums hide the time that each takes */
+    NEAR = 14 << 10,         /* floats: a little more than such a cache has */
     MOST_TURNED = 1 << 16,   /* floats of an input that is to stay in the cache; places are less */
     FEWEST_TO_LEARN_FROM = 64, /* positions of all samples of a call that are worth its lists */
 };
@@ -96,7 +97,7 @@ mf_total mf_turned_size(const mf_plan *plan, const mf_step_plan *planned) {
     for (mf_way way = MF_FORTH; way <= MF_BACK; way++) {
         if (planned->lists[way] != MF_ABSENT) {
             const mf_geometry g = geometry_of(&planned->geometry, way);
-            const mf_total sums = (mf_total)(MF_LISTED * g.out_channels + width) * (mf_total)width;
+            const mf_total sums = (mf_total)(plan->kernels->positions * g.out_channels + width) * (mf_total)width;
             const mf_total size = mf_whole_lines((mf_total)turned_input(&g, width)) + sums;
             most = size > most ? size : most;
         }
@@ -244,10 +245,20 @@ static void turn(const mf_kernels *kernels, const mf_geometry *g, int32_t sample
     }
 }
 
+/* Positions of a row whose sums are made together: what they see is to stay in the nearest
+ * cache. */
+static int32_t positions_at_once(const mf_kernels *kernels, const mf_geometry *g) {
+    const int32_t seen = NEAR / (g->rows.taps * g->in_channels * mf_width(kernels));
+    const int32_t fitting = (seen - g->columns.taps) / g->columns.stride + 1;
+    const int32_t most = fitting < kernels->positions ? fitting : kernels->positions;
+    return most > FEWEST_POSITIONS ? most : FEWEST_POSITIONS;
+}
+
 /* One row of outputs of up to `width` samples.  sums: room for them before they are turned back. */
 static void row_of(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
                    mf_listed *part, float *y) {
-    int32_t blocks = (g->columns.out + MF_LISTED - 1) / MF_LISTED;
+    const int32_t most = positions_at_once(kernels, g);
+    int32_t blocks = (g->columns.out + most - 1) / most;
     for (int32_t left = g->columns.out; left > 0; left -= part->positions, blocks--) {
         part->positions = (left + blocks - 1) / blocks; /* nearly the same number in each */
         const size_t numbers = (size_t)part->positions * (size_t)g->out_channels;
