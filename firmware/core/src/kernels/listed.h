@@ -33,6 +33,7 @@ MF_INLINE void sums_of_lists(const int positions, const mf_listed *p) {
     const ptrdiff_t step = p->x_position, y_position = (ptrdiff_t)p->outputs * MF_WIDTH;
     const vector_hold hold = vectors_of(&p->hold);
     const uint64_t *places = p->places;
+    uint64_t next = *places++; /* places are loaded early: every sum waits for them */
     const float *value = p->values;
     float *y = p->y;
     for (int32_t o = 0; o < p->outputs; o++, y += MF_WIDTH) {
@@ -41,9 +42,9 @@ MF_INLINE void sums_of_lists(const int positions, const mf_listed *p) {
         MF_UNROLL for (int i = 0; i < positions; i++) {
             sum[i] = p->adds ? mf_load(y + i * y_position) : start;
         }
-        /* Loading the place of each entry by itself would cost as much as a multiply-add. */
         for (const float *end = p->values + p->ends[o]; value < end; value += 4) {
-            uint64_t four = *places++;
+            uint64_t four = next;
+            next = *places++;
             MF_UNROLL for (int k = 0; k < 4; k++, four >>= 16) {
                 const float *x = p->x + (size_t)(uint16_t)four * MF_WIDTH;
                 const mf_vector factor = mf_spread(value[k]);
