@@ -114,8 +114,9 @@ typedef struct {
     void (*multiply)(const float *a, const float *b, float *to, size_t n, bool adds);
     void (*scale)(float factor, float *values, size_t n);
     void (*max_pool)(const mf_pool *pool, int32_t samples, const float *x, float *y);
+    /* by_x: stored, or added to what is there. */
     void (*max_pool_back)(const mf_pool *pool, int32_t samples, const float *x, const float *y,
-                          const float *by_y, float *by_x);
+                          const float *by_y, bool adds, float *by_x);
     void (*cross_entropy)(const mf_labels *labels, const float *logits, int32_t classes,
                           int32_t samples, mf_sum *loss, float share, float *gradient);
     void (*squared_error)(const float *y, const float *target, int32_t size, int32_t samples,

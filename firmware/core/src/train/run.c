@@ -271,15 +271,16 @@ static void backward_window(const mf_run *run, int32_t index, int32_t samples, f
     }
     if (mf_is(step->kind, MF_MAX_POOL)) {
         const mf_pool pool = pool_of(run, step);
-        if (!planned->adds[0]) {
-            memset(by_x, 0, size_of(run, step->inputs[0], samples) * sizeof(float));
-        }
         const float *y = mf_value(run, step->output);
         if (MF_MARKED_ONLY || planned->marks) {
+            if (!planned->adds[0]) {
+                memset(by_x, 0, size_of(run, step->inputs[0], samples) * sizeof(float));
+            }
             const mf_hold hold = hold_of(run, step->inputs[0]);
             mf_max_pool_back(&pool, samples, &hold, y, winners_of(run, step->output), by_y, by_x);
         } else {
-            kernels->max_pool_back(&pool, samples, mf_value(run, step->inputs[0]), y, by_y, by_x);
+            kernels->max_pool_back(&pool, samples, mf_value(run, step->inputs[0]), y, by_y,
+                                   planned->adds[0], by_x);
         }
         return;
     }
