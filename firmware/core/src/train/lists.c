@@ -5,10 +5,16 @@
 #include "train/span_loops.h"
 
 enum {
-    FEWEST_POSITIONS = 4,    /* in a row, whose sums hide the time that each takes */
-    NEAR = 14 << 10,         /* floats: a little more than such a cache has */
-    MOST_TURNED = 1 << 16,   /* floats of an input that is to stay in the cache; places are less */
-    FEWEST_TO_LEARN_FROM = 64, /* positions of all samples of a call that are worth its lists */
+    FEWEST_POSITIONS = 4,  /* in a row */
+    NEAR = 14 << 10,       /* floats: a little more than the nearest cache has */
+    MOST_TURNED = 1 << 16, /* floats of an input that is to stay in the next one */
+    FEWEST_IN_ALL = 64,    /* positions of all samples of a call that are worth its lists */
+
+    /* Multiply-adds of vectors that take as long as: */
+    ENTRY = 3,   /* what an entry takes beside its own, one for each position; */
+    HIDDEN = 10, /* an entry at least, whose sums wait for those of the one before; */
+    BEGIN = 32,  /* beginning and ending the sums of a list; */
+    TURN = 6,    /* turning a vector */
 };
 
 /* One step's lists in the workspace.  The entries of all outputs lie one after another. */
@@ -97,7 +103,8 @@ mf_total mf_turned_size(const mf_plan *plan, const mf_step_plan *planned) {
     for (mf_way way = MF_FORTH; way <= MF_BACK; way++) {
         if (planned->lists[way] != MF_ABSENT) {
             const mf_geometry g = geometry_of(&planned->geometry, way);
-            const mf_total sums = (mf_total)(plan->kernels->positions * g.out_channels + width) * (mf_total)width;
+            const mf_total sums =
+                (mf_total)(plan->kernels->positions * g.out_channels + width) * (mf_total)width;
             const mf_total size = mf_whole_lines((mf_total)turned_input(&g, width)) + sums;
             most = size > most ? size : most;
         }
@@ -115,17 +122,37 @@ static lists lists_of(const mf_run *run, int32_t step, mf_way way) {
                    .ends = (int32_t *)(void *)(at + most / 2 + 2 * most)};
 }
 
-/* Whether lists of so many entries are quicker for so many samples.  In multiply-adds of vectors,
- * of which an entry costs 5/4, and to turn a vector 4. */
+/* Positions of a row whose sums are made together: what they see is to stay in the nearest
+ * cache. */
+static int32_t positions_at_once(const mf_kernels *kernels, const mf_geometry *g) {
+    const int32_t seen = NEAR / (g->rows.taps * g->in_channels * mf_width(kernels));
+    const int32_t fitting = (seen - g->columns.taps) / g->columns.stride + 1;
+    const int32_t most = fitting < kernels->positions ? fitting : kernels->positions;
+    return most > FEWEST_POSITIONS ? most : FEWEST_POSITIONS;
+}
+
+/* Blocks of positions that a row is cut into. */
+static int32_t blocks_of(const mf_kernels *kernels, const mf_geometry *g) {
+    const int32_t most = positions_at_once(kernels, g);
+    return (g->columns.out + most - 1) / most;
+}
+
+/* Whether lists of so many entries are clearly quicker for so many samples, counted in
+ * multiply-adds of vectors. */
 static bool pays(const mf_plan *plan, int32_t step, mf_way way, int64_t entries, int32_t samples) {
     const mf_step_plan *planned = &plan->steps[step];
     const mf_geometry g = geometry_of(&planned->geometry, way);
     const int64_t width = mf_width(plan->kernels), positions = positions_of(&g);
-    const int64_t together = (samples + width - 1) / width;
+    const int64_t blocks = blocks_of(plan->kernels, &g);
+    const int64_t entry = (g.columns.out + blocks - 1) / blocks + ENTRY;
     const int64_t turned = turned_input(&g, 1) + positions * g.out_channels;
+    const int64_t listed =
+        g.rows.out * blocks *
+            (entries * (entry > HIDDEN ? entry : HIDDEN) + BEGIN * g.out_channels) +
+        TURN * turned;
     const int64_t vectors = (g.out_channels + width - 1) / width;
     const int64_t all = positions * (planned->weights / g.out_channels) * vectors;
-    return together * (positions * entries * 5 / 4 + 4 * turned) < samples * all;
+    return 10 * listed * ((samples + width - 1) / width) < 9 * samples * all;
 }
 
 static void append(const lists *to, int32_t at, int32_t place, int32_t source) {
@@ -183,8 +210,7 @@ void mf_make_lists(const mf_run *run, const uint8_t *mask, int32_t samples) {
             for (int32_t i = 0; i < planned->weights; i++) {
                 kept += is_kept(run, mask, plan->model->steps[s].weight + i);
             }
-            if (pays(plan, s, way, kept, together) &&
-                positions_of(&g) * samples >= FEWEST_TO_LEARN_FROM) {
+            if (pays(plan, s, way, kept, together) && positions_of(&g) * samples >= FEWEST_IN_ALL) {
                 make(run, s, way, mask);
             } else {
                 lists_of(run, s, way).ends[g.out_channels - 1] = 0;
@@ -245,20 +271,10 @@ static void turn(const mf_kernels *kernels, const mf_geometry *g, int32_t sample
     }
 }
 
-/* Positions of a row whose sums are made together: what they see is to stay in the nearest
- * cache. */
-static int32_t positions_at_once(const mf_kernels *kernels, const mf_geometry *g) {
-    const int32_t seen = NEAR / (g->rows.taps * g->in_channels * mf_width(kernels));
-    const int32_t fitting = (seen - g->columns.taps) / g->columns.stride + 1;
-    const int32_t most = fitting < kernels->positions ? fitting : kernels->positions;
-    return most > FEWEST_POSITIONS ? most : FEWEST_POSITIONS;
-}
-
 /* One row of outputs of up to `width` samples.  sums: room for them before they are turned back. */
 static void row_of(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
                    mf_listed *part, float *y) {
-    const int32_t most = positions_at_once(kernels, g);
-    int32_t blocks = (g->columns.out + most - 1) / most;
+    int32_t blocks = blocks_of(kernels, g);
     for (int32_t left = g->columns.out; left > 0; left -= part->positions, blocks--) {
         part->positions = (left + blocks - 1) / blocks; /* nearly the same number in each */
         const size_t numbers = (size_t)part->positions * (size_t)g->out_channels;
@@ -302,8 +318,7 @@ bool mf_conv_by_lists(const mf_run *run, int32_t step, mf_way way, int32_t sampl
                 .hold = *hold,
             };
             row_of(plan->kernels, &g, n, &part,
-                   y + first * mf_out_size(&g) +
-                       mf_position(i, 0, g.columns.out, g.out_channels));
+                   y + first * mf_out_size(&g) + mf_position(i, 0, g.columns.out, g.out_channels));
         }
     }
     return true;
