@@ -73,6 +73,9 @@ typedef struct {
     mf_hold hold;
 } mf_listed;
 
+/* Rows that product_of_few goes through together: their sums are to stay in the nearest cache. */
+#define MF_FEW_ROWS 40
+
 /* A pool's window over one tensor; padding contributes nothing. */
 typedef struct {
     int32_t in_height, in_width, out_height, out_width, channels;
@@ -138,6 +141,12 @@ typedef struct {
     void (*turn_back)(const float *from, float *to, ptrdiff_t step, int32_t samples, size_t n);
     void (*listed)(const mf_listed *p);
     int32_t positions; /* that mf_listed takes at most */
+    /* How many of n values are not 0; up to width − 1 behind them are read. */
+    int64_t (*kept)(const float *values, size_t n);
+    /* `product` where that is few of A: it adds, A's rows lie side by side (rows.first[2] is 1,
+     * and there are no outer loops), and so do the columns of C.  room: MF_FEW_ROWS · positions
+     * vectors. */
+    void (*product_of_few)(const mf_product *p, float *room);
 #endif
 } mf_kernels;
 

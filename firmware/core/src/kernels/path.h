@@ -49,8 +49,10 @@
 
 #if MF_WIDTH > 1
 #include "kernels/listed.h"
+
+#include "kernels/few.h"
 #define MF_WIDE_KERNELS .turn = turn, .turn_back = turn_back, .listed = listed, \
-    .positions = MOST_POSITIONS,
+    .positions = MOST_POSITIONS, .kept = kept, .product_of_few = product_of_few,
 #else
 #define MF_WIDE_KERNELS
 #endif

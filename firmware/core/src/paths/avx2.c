@@ -61,6 +61,10 @@ static inline mf_vector mf_at_most(mf_vector v, mf_vector high) {
 static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
     return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ), v);
 }
+/* Bit i: lane i is not 0. */
+static inline uint32_t mf_nonzero(mf_vector v) {
+    return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+}
 /* Row i becomes column i: first in blocks of 4 × 4, then the blocks. */
 static inline void mf_transpose(mf_vector v[MF_WIDTH]) {
     for (int i = 0; i < 8; i += 4) {

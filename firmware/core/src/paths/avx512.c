@@ -58,6 +58,10 @@ static inline mf_vector mf_at_most(mf_vector v, mf_vector high) {
 static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), v);
 }
+/* Bit i: lane i is not 0. */
+static inline uint32_t mf_nonzero(mf_vector v) {
+    return _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+}
 /* Row i becomes column i: first in blocks of 4 × 4, then the blocks. */
 static inline void mf_transpose(mf_vector v[MF_WIDTH]) {
     for (int i = 0; i < 16; i += 4) {

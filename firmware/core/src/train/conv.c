@@ -55,10 +55,10 @@ void mf_conv_by_input(const mf_kernels *kernels, const mf_geometry *g, int32_t s
  * and all see from the same outputs. */
 static void by_run_of_taps(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
                            const mf_seen *seen, ptrdiff_t tap, int32_t run, const float *x,
-                           const float *by_y, float *by_w) {
+                           const float *by_y, float *room, float *by_w) {
     const ptrdiff_t per_output = (ptrdiff_t)g->rows.taps * g->columns.taps * g->in_channels;
     const mf_loops *over = &seen->over;
-    kernels->product(&(mf_product){
+    const mf_product p = {
         .a = by_y + seen->y + part.first,
         .b = x + seen->x,
         .c = by_w + tap,
@@ -71,7 +71,15 @@ static void by_run_of_taps(const mf_kernels *kernels, const mf_geometry *g, mf_p
         .c_column = 1,
         .adds = true,
         .hold = mf_free,
-    });
+    };
+#if MF_WIDE
+    if (room != NULL) {
+        kernels->product_of_few(&p, room);
+        return;
+    }
+#endif
+    (void)room;
+    kernels->product(&p);
 }
 
 /* Rows are all taps, vectors lie over the outputs; x has no padding. */
@@ -100,9 +108,27 @@ static int32_t lanes(int32_t count, int32_t width) {
     return (count + width - 1) / width * width;
 }
 
+#if MF_WIDE
+/* Whether so few of the gradients by the outputs are not 0 that products over runs of taps should
+ * look for them.  In multiply-adds of vectors: one that is kept in memory takes the time of two. */
+static bool few_pay(const mf_kernels *kernels, const mf_geometry *g, mf_part part, int32_t samples,
+                    const float *by_y, int32_t run) {
+    const int64_t vectors = (run + kernels->width - 1) / kernels->width;
+    const int64_t spans = (vectors + kernels->positions - 1) / kernels->positions;
+    const int64_t blocks = spans * ((part.count + MF_FEW_ROWS - 1) / MF_FEW_ROWS);
+    const int64_t seen = (int64_t)samples * g->rows.out * g->columns.out;
+    if (part.count != g->out_channels) {
+        return false;
+    }
+    const int64_t kept = kernels->kept(by_y, (size_t)(seen * g->out_channels));
+    const int64_t few = kept * (2 * vectors + 6 * spans) + blocks * seen * 48 + seen * 2 * vectors;
+    return few < seen * part.count * vectors;
+}
+#endif
+
 void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
                         int32_t samples, const float *x, const float *by_y, float *padded,
-                        float *by_w) {
+                        float *room, float *by_w) {
     const mf_geometry plain = mf_pad(kernels, g, samples, &x, padded);
     const bool whole = mf_axis_is_whole(&plain.rows) && mf_axis_is_whole(&plain.columns);
     const bool wide = mf_axis_is_whole(&plain.columns);
@@ -112,7 +138,12 @@ void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part
     const int32_t width = mf_width(kernels);
     const int64_t over_taps = (int64_t)runs * lanes(run, width) * lanes(part.count, 8);
     const int64_t over_outputs = (int64_t)lanes(part.count, width) * lanes(runs * run, 8);
-    if (whole && width > 1 && over_outputs < over_taps) {
+#if MF_WIDE
+    if (width == 1 || !few_pay(kernels, g, part, samples, by_y, run)) {
+        room = NULL;
+    }
+#endif
+    if (whole && width > 1 && room == NULL && over_outputs < over_taps) {
         by_outputs(kernels, &plain, part, samples, x, by_y, by_w);
         return;
     }
@@ -121,7 +152,7 @@ void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part
         for (int32_t j = 0; j < columns; j++) {
             const mf_seen seen = mf_seen_by(&plain, samples, i, j);
             const ptrdiff_t tap = ((ptrdiff_t)i * g->columns.taps + j) * g->in_channels;
-            by_run_of_taps(kernels, &plain, part, &seen, tap, run, x, by_y, by_w);
+            by_run_of_taps(kernels, &plain, part, &seen, tap, run, x, by_y, room, by_w);
         }
     }
 }

@@ -240,6 +240,12 @@ static mf_total lay_out_parts(mf_plan *plan, mf_total at) {
             outputs = largest(outputs, (mf_total)channels);
             room = mf_is_in_place(plan, s) ? room : largest(room, part);
         }
+#if MF_WIDE
+        const int32_t width = mf_width(plan->kernels);
+        if (width > 1 && planned->weight_gradient != MF_ABSENT) {
+            room = (mf_total)(MF_FEW_ROWS * plan->kernels->positions * width);
+        }
+#endif
     }
     plan->biases = (ptrdiff_t)at;
     plan->places = plan->biases + (ptrdiff_t)outputs;
