@@ -40,7 +40,7 @@ MF_INLINE void sums_of_few(const int vectors, const mf_product *p, const part_of
             const float *a = part->a + i * k->first[0] + j * k->first[1];
             const float *b = part->b + i * k->second[0] + j * k->second[1];
             for (int32_t n = k->count[2]; n > 0; n--, a += k->first[2], b += k->second[2]) {
-                mf_vector factor[MOST_POSITIONS];
+                mf_vector factor[MF_KEPT];
                 MF_UNROLL for (int v = 0; v < vectors; v++) {
                     factor[v] = mf_load(b + v * MF_WIDTH);
                 }
@@ -65,18 +65,18 @@ MF_INLINE void sums_of_few(const int vectors, const mf_product *p, const part_of
     static void few_##VECTORS(const mf_product *p, const part_of_product *part, float *room) {     \
         sums_of_few(VECTORS, p, part, room);                                                       \
     }
-MF_LISTED(FEW)
+MF_COUNTS(FEW)
 #undef FEW
 
 static void (*const few_by[])(const mf_product *, const part_of_product *, float *) = {
 #define FEW(VECTORS) few_##VECTORS,
-    MF_LISTED(FEW)
+    MF_COUNTS(FEW)
 #undef FEW
 };
 
 static void product_of_few(const mf_product *p, float *room) {
     const int32_t vectors = (p->columns + MF_WIDTH - 1) / MF_WIDTH, rows = p->rows.count[2];
-    const int32_t spans = (vectors + MOST_POSITIONS - 1) / MOST_POSITIONS;
+    const int32_t spans = (vectors + MF_KEPT - 1) / MF_KEPT;
     const int32_t wide = (vectors + spans - 1) / spans;
     const int32_t blocks = (rows + MF_FEW_ROWS - 1) / MF_FEW_ROWS;
     const int32_t high = (rows + blocks - 1) / blocks;
@@ -84,10 +84,9 @@ static void product_of_few(const mf_product *p, float *room) {
         for (int32_t v = 0; v < vectors; v += wide) {
             const int32_t column = v * MF_WIDTH, left = p->columns - column;
             const int32_t used = vectors - v < wide ? vectors - v : wide;
-            const part_of_product part = {p->a + r, p->b + column,
-                                          p->c + r * p->rows.second[2] + column,
-                                          rows - r < high ? rows - r : high,
-                                          left < used * MF_WIDTH ? left : used * MF_WIDTH};
+            const part_of_product part = {
+                p->a + r, p->b + column, p->c + r * p->rows.second[2] + column,
+                rows - r < high ? rows - r : high, left < used * MF_WIDTH ? left : used * MF_WIDTH};
             few_by[used - 1](p, &part, room);
         }
     }

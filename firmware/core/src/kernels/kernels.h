@@ -140,11 +140,11 @@ typedef struct {
     void (*turn)(const float *from, ptrdiff_t step, int32_t samples, float *to, size_t n);
     void (*turn_back)(const float *from, float *to, ptrdiff_t step, int32_t samples, size_t n);
     void (*listed)(const mf_listed *p);
-    int32_t positions; /* that mf_listed takes at most */
+    int32_t most_kept; /* vectors that stay in registers: positions that mf_listed may have */
     /* How many of n values are not 0; up to width − 1 behind them are read. */
     int64_t (*kept)(const float *values, size_t n);
     /* `product` where that is few of A: it adds, A's rows lie side by side (rows.first[2] is 1,
-     * and there are no outer loops), and so do the columns of C.  room: MF_FEW_ROWS · positions
+     * and there are no outer loops), and so do the columns of C.  room: MF_FEW_ROWS · most_kept
      * vectors. */
     void (*product_of_few)(const mf_product *p, float *room);
 #endif

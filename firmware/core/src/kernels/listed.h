@@ -1,6 +1,15 @@
 /* Sums over lists of weights, where vectors lie over the samples: a weight that is not in the list
  * costs nothing.  Included by each path whose vectors are wider than one float. */
 
+#define MF_TO_12(EACH)                                                                             \
+    EACH(1)                                                                                        \
+    EACH(2) EACH(3) EACH(4) EACH(5) EACH(6) EACH(7) EACH(8) EACH(9) EACH(10) EACH(11) EACH(12)
+#if MF_KEPT == 16
+#define MF_COUNTS(EACH) MF_TO_12(EACH) EACH(13) EACH(14) EACH(15) EACH(16)
+#else
+#define MF_COUNTS(EACH) MF_TO_12(EACH)
+#endif
+
 static void turn(const float *from, ptrdiff_t step, int32_t samples, float *to, size_t n) {
     for (size_t at = 0; at < n; at += MF_WIDTH, from += MF_WIDTH) {
         mf_vector rows[MF_WIDTH];
@@ -37,7 +46,7 @@ MF_INLINE void sums_of_lists(const int positions, const mf_listed *p) {
     const float *value = p->values;
     float *y = p->y;
     for (int32_t o = 0; o < p->outputs; o++, y += MF_WIDTH) {
-        mf_vector sum[16];
+        mf_vector sum[MF_KEPT];
         const mf_vector start = mf_spread(p->start == NULL ? 0.0f : p->start[o]);
         MF_UNROLL for (int i = 0; i < positions; i++) {
             sum[i] = p->adds ? mf_load(y + i * y_position) : start;
@@ -63,16 +72,14 @@ MF_INLINE void sums_of_lists(const int positions, const mf_listed *p) {
     static void listed_##POSITIONS(const mf_listed *p) {                                           \
         sums_of_lists(POSITIONS, p);                                                               \
     }
-MF_LISTED(LISTED)
+MF_COUNTS(LISTED)
 #undef LISTED
 
 static void (*const listed_by[])(const mf_listed *) = {
 #define LISTED(POSITIONS) listed_##POSITIONS,
-    MF_LISTED(LISTED)
+    MF_COUNTS(LISTED)
 #undef LISTED
 };
-
-enum { MOST_POSITIONS = sizeof listed_by / sizeof listed_by[0] };
 
 static void listed(const mf_listed *p) {
     listed_by[p->positions - 1](p);

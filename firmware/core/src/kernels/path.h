@@ -47,12 +47,14 @@
 #include "kernels/channel.h"
 #endif
 
+/* What only paths of wide vectors have; behind it a comma follows. */
 #if MF_WIDTH > 1
 #include "kernels/listed.h"
 
 #include "kernels/few.h"
-#define MF_WIDE_KERNELS .turn = turn, .turn_back = turn_back, .listed = listed, \
-    .positions = MOST_POSITIONS, .kept = kept, .product_of_few = product_of_few,
+#define MF_WIDE_KERNELS                                                                            \
+    , .turn = turn, .turn_back = turn_back, .listed = listed, .most_kept = MF_KEPT, .kept = kept,  \
+        .product_of_few = product_of_few
 #else
 #define MF_WIDE_KERNELS
 #endif
@@ -79,6 +81,5 @@
         .folded = folded,                                                                          \
         .begin = begin,                                                                            \
         .join = join,                                                                              \
-        .finish = finish,                                                                          \
-        MF_WIDE_KERNELS                                                                            \
+        .finish = finish MF_WIDE_KERNELS,                                                          \
     }

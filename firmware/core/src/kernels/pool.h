@@ -110,9 +110,9 @@ static void max_pool(const mf_pool *pool, int32_t samples, const float *x, float
 static void max_pool_back(const mf_pool *pool, int32_t samples, const float *x, const float *y,
                           const float *by_y, bool adds, float *by_x) {
     const int32_t rows = pool->kernel_height, columns = pool->kernel_width;
-    const bool alone = !adds && is_whole(pool) && pool->stride_height == rows &&
-                       pool->stride_width == columns && pool->in_height == pool->out_height * rows &&
-                       pool->in_width == pool->out_width * columns;
+    const bool alone =
+        !adds && is_whole(pool) && pool->stride_height == rows && pool->stride_width == columns &&
+        pool->in_height == pool->out_height * rows && pool->in_width == pool->out_width * columns;
     if (alone && rows == 2 && columns == 1) {
         give_to_all(2, 1, true, pool, samples, x, y, by_y, by_x);
         return;

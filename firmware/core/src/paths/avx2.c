@@ -10,18 +10,10 @@ typedef __m256 mf_vector;
 #define MF_WIDTH   8
 #define MF_ROWS    8
 #define MF_VECTORS 3
+#define MF_KEPT    12 /* of the registers; a multiply-add needs two more */
 /* 12 sums: enough to hide the latency of a multiply-add, and 4 registers are left. */
 #define MF_BLOCKS(BLOCK)                                                                           \
     BLOCK(1, 3) BLOCK(4, 3) BLOCK(1, 2) BLOCK(6, 2) BLOCK(1, 1) BLOCK(4, 1) BLOCK(8, 1)
-/* Sums of neighbouring positions that stay in registers. */
-#define MF_LISTED(LISTED)                                                                          \
-    LISTED(1)                                                                                      \
-    LISTED(2)                                                                                      \
-    LISTED(3)                                                                                      \
-    LISTED(4)                                                                                      \
-    LISTED(5)                                                                                      \
-    LISTED(6)                                                                                      \
-    LISTED(7) LISTED(8) LISTED(9) LISTED(10) LISTED(11) LISTED(12)
 
 static inline mf_vector mf_load(const float *from) {
     return _mm256_loadu_ps(from);

@@ -10,19 +10,11 @@ typedef float32x4_t mf_vector;
 #define MF_WIDTH   4
 #define MF_ROWS    8
 #define MF_VECTORS 3
+#define MF_KEPT    16 /* of the registers; a multiply-add needs two more */
 /* 24 sums of 32 registers. */
 #define MF_BLOCKS(BLOCK)                                                                           \
     BLOCK(1, 3)                                                                                    \
     BLOCK(4, 3) BLOCK(8, 3) BLOCK(1, 2) BLOCK(4, 2) BLOCK(8, 2) BLOCK(1, 1) BLOCK(4, 1) BLOCK(8, 1)
-/* Sums of neighbouring positions that stay in registers. */
-#define MF_LISTED(LISTED)                                                                          \
-    LISTED(1)                                                                                      \
-    LISTED(2)                                                                                      \
-    LISTED(3)                                                                                      \
-    LISTED(4)                                                                                      \
-    LISTED(5)                                                                                      \
-    LISTED(6)                                                                                      \
-    LISTED(7) LISTED(8) LISTED(9) LISTED(10) LISTED(11) LISTED(12) LISTED(13) LISTED(14) LISTED(15) LISTED(16)
 
 static inline mf_vector mf_load(const float *from) {
     return vld1q_f32(from);

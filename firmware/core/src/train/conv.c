@@ -51,6 +51,46 @@ void mf_conv_by_input(const mf_kernels *kernels, const mf_geometry *g, int32_t s
     }
 }
 
+#if MF_WIDE
+
+enum { FIND = 48 }; /* multiply-adds in the time that it takes to find what is not 0 */
+
+/* Whether so few of the gradients by the outputs are not 0 that products over `runs` runs of taps
+ * should look for them, instead of `all` multiply-adds of vectors for each position.  A sum that
+ * is kept in memory takes the time of two. */
+static bool few_pay(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
+                    const float *by_y, int32_t run, int32_t runs, int64_t all) {
+    if (kernels->width == 1) {
+        return false;
+    }
+    const int64_t vectors = (run + kernels->width - 1) / kernels->width;
+    const int64_t spans = (vectors + kernels->most_kept - 1) / kernels->most_kept;
+    const int64_t blocks = (g->out_channels + MF_FEW_ROWS - 1) / MF_FEW_ROWS;
+    const int64_t positions = (int64_t)samples * g->rows.out * g->columns.out;
+    const int64_t kept = kernels->kept(by_y, (size_t)(positions * g->out_channels));
+    const int64_t few =
+        kept * (2 * vectors + 6 * spans) + positions * blocks * (spans * FIND + 2 * vectors);
+    return 10 * runs * few < 9 * positions * all;
+}
+
+static void product_of_few(const mf_kernels *kernels, const mf_product *p, float *room) {
+    kernels->product_of_few(p, room);
+}
+
+#else
+
+static bool few_pay(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
+                    const float *by_y, int32_t run, int32_t runs, int64_t all) {
+    (void)kernels, (void)g, (void)samples, (void)by_y, (void)run, (void)runs, (void)all;
+    return false;
+}
+
+static void product_of_few(const mf_kernels *kernels, const mf_product *p, float *room) {
+    (void)kernels, (void)p, (void)room;
+}
+
+#endif
+
 /* Rows are outputs, vectors lie over the `run` taps from `tap` on, which are neighbours in x
  * and all see from the same outputs. */
 static void by_run_of_taps(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
@@ -72,13 +112,10 @@ static void by_run_of_taps(const mf_kernels *kernels, const mf_geometry *g, mf_p
         .adds = true,
         .hold = mf_free,
     };
-#if MF_WIDE
     if (room != NULL) {
-        kernels->product_of_few(&p, room);
+        product_of_few(kernels, &p, room);
         return;
     }
-#endif
-    (void)room;
     kernels->product(&p);
 }
 
@@ -108,24 +145,6 @@ static int32_t lanes(int32_t count, int32_t width) {
     return (count + width - 1) / width * width;
 }
 
-#if MF_WIDE
-/* Whether so few of the gradients by the outputs are not 0 that products over runs of taps should
- * look for them.  In multiply-adds of vectors: one that is kept in memory takes the time of two. */
-static bool few_pay(const mf_kernels *kernels, const mf_geometry *g, mf_part part, int32_t samples,
-                    const float *by_y, int32_t run) {
-    const int64_t vectors = (run + kernels->width - 1) / kernels->width;
-    const int64_t spans = (vectors + kernels->positions - 1) / kernels->positions;
-    const int64_t blocks = spans * ((part.count + MF_FEW_ROWS - 1) / MF_FEW_ROWS);
-    const int64_t seen = (int64_t)samples * g->rows.out * g->columns.out;
-    if (part.count != g->out_channels) {
-        return false;
-    }
-    const int64_t kept = kernels->kept(by_y, (size_t)(seen * g->out_channels));
-    const int64_t few = kept * (2 * vectors + 6 * spans) + blocks * seen * 48 + seen * 2 * vectors;
-    return few < seen * part.count * vectors;
-}
-#endif
-
 void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
                         int32_t samples, const float *x, const float *by_y, float *padded,
                         float *room, float *by_w) {
@@ -138,12 +157,10 @@ void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part
     const int32_t width = mf_width(kernels);
     const int64_t over_taps = (int64_t)runs * lanes(run, width) * lanes(part.count, 8);
     const int64_t over_outputs = (int64_t)lanes(part.count, width) * lanes(runs * run, 8);
-#if MF_WIDE
-    if (width == 1 || !few_pay(kernels, g, part, samples, by_y, run)) {
-        room = NULL;
-    }
-#endif
-    if (whole && width > 1 && room == NULL && over_outputs < over_taps) {
+    const bool across = whole && width > 1 && over_outputs < over_taps;
+    const int64_t all = (across ? over_outputs : over_taps) / width;
+    const bool few = few_pay(kernels, g, samples, by_y, run, runs, all);
+    if (across && !few) {
         by_outputs(kernels, &plain, part, samples, x, by_y, by_w);
         return;
     }
@@ -152,7 +169,8 @@ void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part
         for (int32_t j = 0; j < columns; j++) {
             const mf_seen seen = mf_seen_by(&plain, samples, i, j);
             const ptrdiff_t tap = ((ptrdiff_t)i * g->columns.taps + j) * g->in_channels;
-            by_run_of_taps(kernels, &plain, part, &seen, tap, run, x, by_y, room, by_w);
+            by_run_of_taps(kernels, &plain, part, &seen, tap, run, x, by_y, few ? room : NULL,
+                           by_w);
         }
     }
 }

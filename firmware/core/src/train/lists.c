@@ -104,7 +104,7 @@ mf_total mf_turned_size(const mf_plan *plan, const mf_step_plan *planned) {
         if (planned->lists[way] != MF_ABSENT) {
             const mf_geometry g = geometry_of(&planned->geometry, way);
             const mf_total sums =
-                (mf_total)(plan->kernels->positions * g.out_channels + width) * (mf_total)width;
+                (mf_total)(plan->kernels->most_kept * g.out_channels + width) * (mf_total)width;
             const mf_total size = mf_whole_lines((mf_total)turned_input(&g, width)) + sums;
             most = size > most ? size : most;
         }
@@ -127,7 +127,7 @@ static lists lists_of(const mf_run *run, int32_t step, mf_way way) {
 static int32_t positions_at_once(const mf_kernels *kernels, const mf_geometry *g) {
     const int32_t seen = NEAR / (g->rows.taps * g->in_channels * mf_width(kernels));
     const int32_t fitting = (seen - g->columns.taps) / g->columns.stride + 1;
-    const int32_t most = fitting < kernels->positions ? fitting : kernels->positions;
+    const int32_t most = fitting < kernels->most_kept ? fitting : kernels->most_kept;
     return most > FEWEST_POSITIONS ? most : FEWEST_POSITIONS;
 }
 

@@ -34,5 +34,24 @@ bool mf_fill_lists(const mf_run *run, int32_t step, int32_t samples);
 bool mf_conv_by_lists(const mf_run *run, int32_t step, mf_way way, int32_t samples, const float *x,
                       const mf_hold *hold, float *y);
 
+#else
+
+static inline mf_total mf_lay_out_lists(mf_plan *plan, mf_total at) {
+    (void)plan;
+    return at;
+}
+static inline mf_total mf_turned_size(const mf_plan *plan, const mf_step_plan *planned) {
+    (void)plan, (void)planned;
+    return 0;
+}
+static inline void mf_make_lists(const mf_run *run, const uint8_t *mask, int32_t samples) {
+    (void)run, (void)mask, (void)samples;
+}
+static inline bool mf_conv_by_lists(const mf_run *run, int32_t step, mf_way way, int32_t samples,
+                                    const float *x, const mf_hold *hold, float *y) {
+    (void)run, (void)step, (void)way, (void)samples, (void)x, (void)hold, (void)y;
+    return false;
+}
+
 #endif
 #endif

@@ -243,7 +243,7 @@ static mf_total lay_out_parts(mf_plan *plan, mf_total at) {
 #if MF_WIDE
         const int32_t width = mf_width(plan->kernels);
         if (width > 1 && planned->weight_gradient != MF_ABSENT) {
-            room = (mf_total)(MF_FEW_ROWS * plan->kernels->positions * width);
+            room = (mf_total)(MF_FEW_ROWS * plan->kernels->most_kept * width);
         }
 #endif
     }
@@ -265,9 +265,7 @@ static bool lay_out(mf_plan *plan) {
     for (int32_t s = 0; s < model->step_count; s++) {
         plan->steps[s].geometry = mf_geometry_of(model, &model->steps[s]);
     }
-#if MF_WIDE
     at = mf_lay_out_lists(plan, at);
-#endif
     if (width > 1) {
         plan->weights = (ptrdiff_t)at;
         at += mf_whole_lines((mf_total)model->parameter_count + LINE);
@@ -279,9 +277,7 @@ static bool lay_out(mf_plan *plan) {
             continue;
         }
         padded = largest(padded, mf_padded_size(plan, planned, step->kind) * (mf_total)plan->tile);
-#if MF_WIDE
         padded = largest(padded, mf_turned_size(plan, planned));
-#endif
         if (width == 1 || mf_is(step->kind, MF_DEPTHWISE)) {
             continue;
         }

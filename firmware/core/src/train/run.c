@@ -89,11 +89,9 @@ static void conv(const mf_run *run, int32_t index, int32_t samples, const float 
     const ptrdiff_t taps = planned->weights / outputs;
     const float *packed = run->workspace + planned->packed;
     mf_weights weights;
-#if MF_WIDE
     if (mf_conv_by_lists(run, index, MF_FORTH, samples, x, &hold, y)) {
         return;
     }
-#endif
     if (mf_width(run->plan->kernels) > 1) {
         weights = (mf_weights){packed, packed + taps * planned->packed_row, planned->packed_row, 1};
     } else if (mf_weights_in_place(run, index) != NULL) {
@@ -284,11 +282,9 @@ static void backward_window(const mf_run *run, int32_t index, int32_t samples, f
         }
         return;
     }
-#if MF_WIDE
     if (mf_conv_by_lists(run, index, MF_BACK, samples, by_y, &mf_free, by_x)) {
         return;
     }
-#endif
     const float *w = mf_weights_in_place(run, index);
     if (w != NULL) {
         mf_conv_by_input(kernels, g, samples, by_y, w, planned->adds[0], by_x);

@@ -163,9 +163,7 @@ mf_status mf_train(const mf_plan *plan, const mf_recipe *recipe, const mf_sample
     t.descent.received = received;
     t.descent.mask = mask;
     t.descent.weights = working;
-#if MF_WIDE
     mf_make_lists(&t.run, mask, samples->count);
-#endif
     const bool finite = descend(&t, recipe, seed, losses, memory);
     if (working != weights) {
         memcpy(weights, working, (size_t)size * sizeof(float));
@@ -229,9 +227,7 @@ mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fa
     }
     mf_training t = {.run = begin(plan, memory, weights), .samples = samples};
     t.run.rounded = fake_quantize != 0;
-#if MF_WIDE
     mf_make_lists(&t.run, NULL, samples->count);
-#endif
     t.run.gradient = (float *)memory + mf_whole_lines(plan->workspace);
     memset(t.run.gradient, 0, (size_t)plan->trained * sizeof(float));
     *loss = mf_batch(&t, NULL, samples->count);
@@ -256,9 +252,7 @@ mf_status mf_predict(const mf_plan *plan, const float *x, int32_t count, const f
     const mf_run run = begin(plan, memory, weights);
     const ptrdiff_t in = mf_sample_size(plan);
     const ptrdiff_t out = mf_elements(plan->model->tensors[plan->model->output].shape);
-#if MF_WIDE
     mf_make_lists(&run, NULL, count);
-#endif
     mf_pack(&run, count);
     for (int32_t at = 0, n; at < count; at += n) {
         n = plan->tile < count - at ? plan->tile : count - at;
