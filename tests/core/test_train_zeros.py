@@ -13,7 +13,7 @@ from core.train import Kind, Model, Path, Plan, Recipe, Shape, Step, Tensor, Win
 WIDE = [path for path in paths() if path is not Path.PORTABLE]
 TILE = 32
 SAMPLES = 37  # neither whole batches nor whole vectors
-LIMITS = (-1.5, 3.0, 0.125)
+LIMITS, RELU = (-1.5, 3.0, 0.125), (0.0, 3.0, 0.125)
 FREE = (-math.inf, math.inf, 0.0)
 
 # Input, output, kernel, stride and padding before of a convolution; "same" and "valid", one
@@ -27,6 +27,7 @@ SHAPES = {
     "padding that is not even": ((1, 12, 8), (1, 12, 40), (1, 4), (1, 1), (0, 1)),
     "more padding than taps": ((1, 12, 8), (1, 16, 24), (1, 3), (1, 1), (0, 4)),
     "many channels": ((1, 15, 72), (1, 15, 36), (1, 5), (1, 1), (0, 2)),
+    "many outputs": ((1, 16, 30), (1, 16, 85), (1, 5), (1, 1), (0, 2)),
     "a wide row of taps": ((1, 20, 40), (1, 14, 17), (1, 7), (1, 1), (0, 0)),
 }
 
@@ -42,7 +43,7 @@ class Network:
         sizes = [source[2] ** 2, source[2], taps * target[2], target[2], 3 * math.prod(pooled), 3]
         at = np.cumsum([0, *sizes]).tolist()
         shapes = (source, source, target, pooled, (1, 1, 3))
-        limits = (FREE, LIMITS, LIMITS, FREE, FREE)
+        limits = (FREE, LIMITS, RELU, FREE, FREE)
         tensors = [Tensor(Shape(*s), *held) for s, held in zip(shapes, limits, strict=True)]
         steps = [
             Step(Kind.CONV, (0, 0), 1, at[0], at[1], Window(1, 1, 1, 1, 1, 1, 0, 0)),
@@ -55,6 +56,7 @@ class Network:
         self.kernel = self.mask[at[2] : at[3]].reshape(target[2], -1)  # rows of outputs
         self.kernel[:] = rng.random(self.kernel.shape) >= pruned
         self.weights = (0.3 * rng.normal(size=at[-1]) * self.mask).astype(np.float32)
+        self.weights[at[3] : at[4]] -= 0.5 * math.sqrt((1 - pruned) * taps)  # most stay below 0
         self.x = rng.normal(size=(SAMPLES, math.prod(source))).astype(np.float32)
         self.y = rng.integers(0, 3, SAMPLES).astype(np.int32)
 
