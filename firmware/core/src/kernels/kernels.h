@@ -1,9 +1,9 @@
 /* What is compiled once for each instruction set: the loops in which the time goes.
  *
  * Every path gives the same bits.  A reduction is one chain of fused multiply-adds in the
- * order that its loops say; vectors lie across outputs, never along a reduction; and every
- * stored sum gets + 0.0f, so that the sign of a zero cannot tell whether taps that
- * contribute nothing (padding, pruned weights) were skipped or multiplied. */
+ * order that its loops say; vectors lie across outputs or samples, never along a reduction; and
+ * every stored sum gets + 0.0f, so that the sign of a zero cannot tell whether taps that contribute
+ * nothing (padding, pruned weights) were skipped or multiplied. */
 #ifndef MICROFED_KERNELS_H
 #define MICROFED_KERNELS_H
 

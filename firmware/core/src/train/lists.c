@@ -252,8 +252,8 @@ bool mf_fill_lists(const mf_run *run, int32_t step, int32_t samples) {
 }
 
 /* Up to `width` samples of x with their padding, each number a vector over them. */
-static void turn(const mf_kernels *kernels, const mf_geometry *g, int32_t samples, const float *x,
-                 float *to) {
+static void turn_padded(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
+                        const float *x, float *to) {
     const size_t wide = (size_t)g->in_channels * (size_t)mf_width(kernels);
     const size_t before = (size_t)g->columns.pad * wide;
     const size_t behind = (size_t)mf_axis_pad_behind(&g->columns) * wide;
@@ -271,7 +271,7 @@ static void turn(const mf_kernels *kernels, const mf_geometry *g, int32_t sample
     }
 }
 
-/* One row of outputs of up to `width` samples.  sums: room for them before they are turned back. */
+/* One row of outputs of up to `width` samples, whose first block `part` is. */
 static void row_of(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
                    mf_listed *part, float *y) {
     int32_t blocks = blocks_of(kernels, g);
@@ -303,7 +303,7 @@ bool mf_conv_by_lists(const mf_run *run, int32_t step, mf_way way, int32_t sampl
     const lists l = lists_of(run, step, way);
     for (int32_t first = 0; first < samples; first += width) {
         const int32_t n = samples - first < width ? samples - first : width;
-        turn(plan->kernels, &g, n, x + first * mf_in_size(&g), turned);
+        turn_padded(plan->kernels, &g, n, x + first * mf_in_size(&g), turned);
         for (int32_t i = 0; i < g.rows.out; i++) {
             mf_listed part = {
                 .x = turned + i * g.rows.stride * row,

@@ -84,7 +84,7 @@ struct mf_plan {
      * be read beyond the end; with vectors of one float training works on the result.  Padded:
      * scratch of one step. */
     ptrdiff_t weights, padded, pieces;
-    ptrdiff_t biases, places, room; /* for parts of steps (parts.c) */
+    ptrdiff_t biases, places, room; /* for parts of steps (parts.c); room: of product_of_few */
     size_t workspace;
     size_t largest_part; /* floats of the gradient that are updated at once */
 };
