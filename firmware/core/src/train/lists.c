@@ -242,9 +242,10 @@ bool mf_fill_lists(const mf_run *run, int32_t step, int32_t samples) {
             always = for_whole > 0 && for_rest > 0;
         }
         if (entries > 0) {
-            const lists l = lists_of(run, step, way);
+            const int32_t *sources = lists_of(run, step, way).sources;
+            float *values = lists_of(run, step, way).values;
             for (int32_t i = 0; i < entries; i++) {
-                l.values[i] = run->weights[l.sources[i]];
+                values[i] = run->weights[sources[i]];
             }
         }
     }
