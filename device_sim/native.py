@@ -25,8 +25,9 @@ from tflite_models.parameters import Layout
 from tflite_models.scope import ALL, scope_of
 from wire.messages import Recipe
 
-CACHE = 512 * 1024  # bytes of activations that go through the network together
-MOST_TOGETHER = 32  # samples
+CACHE = 640 * 1024  # bytes of activations that go through the network together
+VECTOR = 16  # samples: the core's vectors lie over them, on no path over more
+MOST_TOGETHER = 2 * VECTOR
 
 
 class Native:
@@ -54,7 +55,8 @@ class Native:
         self._mask = layout.mask.astype(np.uint8)
         self._path = path
         one, two = (self._laid_out(ALL, tile).memory(core.Recipe(1, 1), 0) for tile in (1, 2))
-        self._tile = min(max(CACHE // max(two - one, 1), 1), MOST_TOGETHER)
+        fitting = min(max(CACHE // max(two - one, 1), 1), MOST_TOGETHER)
+        self._tile = fitting if fitting < VECTOR else fitting // VECTOR * VECTOR
         self._plan = self._laid_out(ALL, self._tile)
         self._partial = ALL, self._plan  # the last other choice of what trains
         # Samples that were found to fit, as the core takes them.

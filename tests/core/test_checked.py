@@ -10,6 +10,7 @@ TESTS = (
     "test_train_epochs.py",
     "test_train_choices.py",
     "test_train_stored.py",
+    "test_train_zeros.py",
     "test_int8_refusals.py",
 )
 

@@ -114,7 +114,7 @@ def test_so_does_one_whose_code_is_to_be_small(case, tmp_path):
 
 
 def test_so_does_a_process_on_aarch64_with_neon(case, tmp_path):
-    image = build(tmp_path, as_c(*case), "aarch64-linux-gnu-gcc", "-static")
+    image = build(tmp_path, as_c(*case), "aarch64-linux-gnu-gcc", "-static", "-DTILE=9")
     assert_as_simulated(case, *run("qemu-aarch64", image))
 
 

@@ -8,6 +8,11 @@
 #include "case.h"
 #include "microfed/train.h"
 
+/* Samples that go through the network together. */
+#ifndef TILE
+#define TILE 1
+#endif
+
 static _Alignas(MF_ALIGN) unsigned char plan_memory[1 << 16], memory[3 << 20];
 static float weights[PARAMETERS];
 
@@ -30,7 +35,7 @@ static void print(const void *values, size_t bytes) {
 static mf_status run(void) {
     float losses[2];
     const mf_samples samples = {x, y, SAMPLES};
-    mf_status status = mf_plan_training(&model, trains, 1, (int32_t)mf_best_path(), plan_memory,
+    mf_status status = mf_plan_training(&model, trains, TILE, (int32_t)mf_best_path(), plan_memory,
                                         sizeof plan_memory);
     if (status != MF_OK) {
         return status;

@@ -1,9 +1,9 @@
 /* What is compiled once for each instruction set: the loops in which the time goes.
  *
  * Every path gives the same bits.  A reduction is one chain of fused multiply-adds in the
- * order that its loops say; vectors lie across outputs, never along a reduction; and every
- * stored sum gets + 0.0f, so that the sign of a zero cannot tell whether taps that
- * contribute nothing (padding, pruned weights) were skipped or multiplied. */
+ * order that its loops say; vectors lie across outputs or samples, never along a reduction; and
+ * every stored sum gets + 0.0f, so that the sign of a zero cannot tell whether taps that contribute
+ * nothing (padding, pruned weights) were skipped or multiplied. */
 #ifndef MICROFED_KERNELS_H
 #define MICROFED_KERNELS_H
 
@@ -12,6 +12,14 @@
 #include <stdint.h>
 
 #include "kernels/only.h"
+
+/* Whether there are paths whose vectors are wider than one float: a microcontroller has no code
+ * for them. */
+#if defined(MF_WITH_X86_PATHS) || defined(__aarch64__)
+#define MF_WIDE 1
+#else
+#define MF_WIDE 0
+#endif
 
 /* Three nested loops over memory, the last innermost: how many, and how far apart. */
 typedef struct {
@@ -47,6 +55,26 @@ typedef struct {
     bool adds;
     mf_hold hold;
 } mf_product;
+
+/* Y[position, o] = hold(start + Σ value · X[position, place]) over the list of each output o.
+ * X and Y are turned: each number is a vector of as many samples as a vector has floats.
+ *
+ * Lists lie one after another, four entries at a time; start is that of mf_product. */
+typedef struct {
+    const float *x;         /* what the first position sees, at a line of cache */
+    ptrdiff_t x_position;   /* floats from position to position */
+    const uint64_t *places; /* four to a word, the first in the lowest bits: vectors from x on */
+    const float *values;
+    const int32_t *ends; /* by output: entries up to the end of its list */
+    const float *start;
+    float *y; /* positions × outputs */
+    int32_t positions, outputs;
+    bool adds;
+    mf_hold hold;
+} mf_listed;
+
+/* Rows that product_of_few goes through together: their sums are to stay in the nearest cache. */
+#define MF_FEW_ROWS 40
 
 /* A pool's window over one tensor; padding contributes nothing. */
 typedef struct {
@@ -89,8 +117,9 @@ typedef struct {
     void (*multiply)(const float *a, const float *b, float *to, size_t n, bool adds);
     void (*scale)(float factor, float *values, size_t n);
     void (*max_pool)(const mf_pool *pool, int32_t samples, const float *x, float *y);
+    /* by_x: stored, or added to what is there. */
     void (*max_pool_back)(const mf_pool *pool, int32_t samples, const float *x, const float *y,
-                          const float *by_y, float *by_x);
+                          const float *by_y, bool adds, float *by_x);
     void (*cross_entropy)(const mf_labels *labels, const float *logits, int32_t classes,
                           int32_t samples, mf_sum *loss, float share, float *gradient);
     void (*squared_error)(const float *y, const float *target, int32_t size, int32_t samples,
@@ -104,6 +133,21 @@ typedef struct {
     void (*join)(float factor, const float *from, float *g, size_t n); /* g ← g + factor · from */
     /* w ← w − learning_rate · g; of pruned parameters g ← 0 first.  mask NULL: none is pruned. */
     void (*finish)(float learning_rate, const uint8_t *mask, float *g, float *w, size_t n);
+#if MF_WIDE
+    /* Of vectors of more than one float.  turn: numbers 0 … n − 1 of each of up to `width`
+     * samples, `step` floats apart, become n vectors, 0 for samples that there are not; and
+     * turn_back.  Both may read up to width − 1 numbers, or vectors, beyond the last. */
+    void (*turn)(const float *from, ptrdiff_t step, int32_t samples, float *to, size_t n);
+    void (*turn_back)(const float *from, float *to, ptrdiff_t step, int32_t samples, size_t n);
+    void (*listed)(const mf_listed *p);
+    int32_t most_kept; /* vectors that stay in registers: positions that mf_listed may have */
+    /* How many of n values are not 0; up to width − 1 behind them are read. */
+    int64_t (*kept)(const float *values, size_t n);
+    /* `product` where that is few of A: it adds, A's rows lie side by side (rows.first[2] is 1,
+     * and there are no outer loops), and so do the columns of C.  room: MF_FEW_ROWS · most_kept
+     * vectors. */
+    void (*product_of_few)(const mf_product *p, float *room);
+#endif
 } mf_kernels;
 
 /* The kernels of a path (mf_path), or NULL where there are none. */
@@ -112,7 +156,7 @@ const mf_kernels *mf_kernels_of(int32_t path);
 /* The width; a constant where there is only the portable path, so that a microcontroller has no
  * code for wider vectors. */
 static inline int32_t mf_width(const mf_kernels *kernels) {
-#if defined(MF_WITH_X86_PATHS) || defined(__aarch64__)
+#if MF_WIDE
     return kernels->width;
 #else
     (void)kernels;

@@ -30,7 +30,7 @@
 #if defined(__clang__)
 #define MF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
-#define MF_UNROLL _Pragma("GCC unroll 8")
+#define MF_UNROLL _Pragma("GCC unroll 16")
 #else
 #define MF_UNROLL
 #endif
@@ -45,6 +45,18 @@
 #include "kernels/product.h"
 
 #include "kernels/channel.h"
+#endif
+
+/* What only paths of wide vectors have; behind it a comma follows. */
+#if MF_WIDTH > 1
+#include "kernels/listed.h"
+
+#include "kernels/few.h"
+#define MF_WIDE_KERNELS                                                                            \
+    , .turn = turn, .turn_back = turn_back, .listed = listed, .most_kept = MF_KEPT, .kept = kept,  \
+        .product_of_few = product_of_few
+#else
+#define MF_WIDE_KERNELS
 #endif
 
 #include "kernels/loss.h"
@@ -69,5 +81,5 @@
         .folded = folded,                                                                          \
         .begin = begin,                                                                            \
         .join = join,                                                                              \
-        .finish = finish,                                                                          \
+        .finish = finish MF_WIDE_KERNELS,                                                          \
     }

@@ -10,6 +10,7 @@ typedef __m512 mf_vector;
 #define MF_WIDTH   16
 #define MF_ROWS    8
 #define MF_VECTORS 3
+#define MF_KEPT    16 /* of the registers; a multiply-add needs two more */
 /* 24 sums of 32 registers, and 8 pointers of 15. */
 #define MF_BLOCKS(BLOCK)                                                                           \
     BLOCK(1, 3)                                                                                    \
@@ -48,6 +49,33 @@ static inline mf_vector mf_at_most(mf_vector v, mf_vector high) {
 }
 static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), v);
+}
+/* Bit i: lane i is not 0. */
+static inline uint32_t mf_nonzero(mf_vector v) {
+    return _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+}
+/* Row i becomes column i: first in blocks of 4 × 4, then the blocks. */
+static inline void mf_transpose(mf_vector v[MF_WIDTH]) {
+    for (int i = 0; i < 16; i += 4) {
+        const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(v[i], v[i + 1]));
+        const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(v[i], v[i + 1]));
+        const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(v[i + 2], v[i + 3]));
+        const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(v[i + 2], v[i + 3]));
+        v[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        v[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        v[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        v[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    for (int i = 0; i < 4; i++) {
+        const mf_vector even_above = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88);
+        const mf_vector odd_above = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xDD);
+        const mf_vector even_below = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88);
+        const mf_vector odd_below = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xDD);
+        v[i] = _mm512_shuffle_f32x4(even_above, even_below, 0x88);
+        v[i + 4] = _mm512_shuffle_f32x4(odd_above, odd_below, 0x88);
+        v[i + 8] = _mm512_shuffle_f32x4(even_above, even_below, 0xDD);
+        v[i + 12] = _mm512_shuffle_f32x4(odd_above, odd_below, 0xDD);
+    }
 }
 
 #include "kernels/path.h"

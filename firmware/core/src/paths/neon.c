@@ -10,6 +10,7 @@ typedef float32x4_t mf_vector;
 #define MF_WIDTH   4
 #define MF_ROWS    8
 #define MF_VECTORS 3
+#define MF_KEPT    16 /* of the registers; a multiply-add needs two more */
 /* 24 sums of 32 registers. */
 #define MF_BLOCKS(BLOCK)                                                                           \
     BLOCK(1, 3)                                                                                    \
@@ -51,6 +52,21 @@ static inline mf_vector mf_at_most(mf_vector v, mf_vector high) {
 }
 static inline mf_vector mf_where_equal(mf_vector a, mf_vector b, mf_vector v) {
     return vbslq_f32(vceqq_f32(a, b), v, vdupq_n_f32(0.0f));
+}
+/* Bit i: lane i is not 0. */
+static inline uint32_t mf_nonzero(mf_vector v) {
+    static const uint32_t bits[MF_WIDTH] = {1, 2, 4, 8};
+    return vaddvq_u32(vbicq_u32(vld1q_u32(bits), vceqzq_f32(v)));
+}
+/* Row i becomes column i. */
+static inline void mf_transpose(mf_vector v[MF_WIDTH]) {
+    const float32x4x2_t above = vzipq_f32(v[0], v[2]), below = vzipq_f32(v[1], v[3]);
+    const float32x4x2_t left = vzipq_f32(above.val[0], below.val[0]);
+    const float32x4x2_t right = vzipq_f32(above.val[1], below.val[1]);
+    v[0] = left.val[0];
+    v[1] = left.val[1];
+    v[2] = right.val[0];
+    v[3] = right.val[1];
 }
 
 #include "kernels/path.h"

@@ -51,14 +51,54 @@ void mf_conv_by_input(const mf_kernels *kernels, const mf_geometry *g, int32_t s
     }
 }
 
+#if MF_WIDE
+
+enum { FIND = 48 }; /* multiply-adds in the time that it takes to find what is not 0 */
+
+/* Whether so few of the gradients by the outputs are not 0 that products over `runs` runs of taps
+ * should look for them, instead of `all` multiply-adds of vectors for each position.  A sum that
+ * is kept in memory takes the time of two. */
+static bool few_pay(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
+                    const float *by_y, int32_t run, int32_t runs, int64_t all) {
+    if (kernels->width == 1) {
+        return false;
+    }
+    const int64_t vectors = (run + kernels->width - 1) / kernels->width;
+    const int64_t spans = (vectors + kernels->most_kept - 1) / kernels->most_kept;
+    const int64_t blocks = (g->out_channels + MF_FEW_ROWS - 1) / MF_FEW_ROWS;
+    const int64_t positions = (int64_t)samples * g->rows.out * g->columns.out;
+    const int64_t kept = kernels->kept(by_y, (size_t)(positions * g->out_channels));
+    const int64_t few =
+        kept * (2 * vectors + 6 * spans) + positions * blocks * (spans * FIND + 2 * vectors);
+    return 10 * runs * few < 9 * positions * all;
+}
+
+static void product_of_few(const mf_kernels *kernels, const mf_product *p, float *room) {
+    kernels->product_of_few(p, room);
+}
+
+#else
+
+static bool few_pay(const mf_kernels *kernels, const mf_geometry *g, int32_t samples,
+                    const float *by_y, int32_t run, int32_t runs, int64_t all) {
+    (void)kernels, (void)g, (void)samples, (void)by_y, (void)run, (void)runs, (void)all;
+    return false;
+}
+
+static void product_of_few(const mf_kernels *kernels, const mf_product *p, float *room) {
+    (void)kernels, (void)p, (void)room;
+}
+
+#endif
+
 /* Rows are outputs, vectors lie over the `run` taps from `tap` on, which are neighbours in x
  * and all see from the same outputs. */
 static void by_run_of_taps(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
                            const mf_seen *seen, ptrdiff_t tap, int32_t run, const float *x,
-                           const float *by_y, float *by_w) {
+                           const float *by_y, float *room, float *by_w) {
     const ptrdiff_t per_output = (ptrdiff_t)g->rows.taps * g->columns.taps * g->in_channels;
     const mf_loops *over = &seen->over;
-    kernels->product(&(mf_product){
+    const mf_product p = {
         .a = by_y + seen->y + part.first,
         .b = x + seen->x,
         .c = by_w + tap,
@@ -71,7 +111,12 @@ static void by_run_of_taps(const mf_kernels *kernels, const mf_geometry *g, mf_p
         .c_column = 1,
         .adds = true,
         .hold = mf_free,
-    });
+    };
+    if (room != NULL) {
+        product_of_few(kernels, &p, room);
+        return;
+    }
+    kernels->product(&p);
 }
 
 /* Rows are all taps, vectors lie over the outputs; x has no padding. */
@@ -102,7 +147,7 @@ static int32_t lanes(int32_t count, int32_t width) {
 
 void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
                         int32_t samples, const float *x, const float *by_y, float *padded,
-                        float *by_w) {
+                        float *room, float *by_w) {
     const mf_geometry plain = mf_pad(kernels, g, samples, &x, padded);
     const bool whole = mf_axis_is_whole(&plain.rows) && mf_axis_is_whole(&plain.columns);
     const bool wide = mf_axis_is_whole(&plain.columns);
@@ -112,7 +157,10 @@ void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part
     const int32_t width = mf_width(kernels);
     const int64_t over_taps = (int64_t)runs * lanes(run, width) * lanes(part.count, 8);
     const int64_t over_outputs = (int64_t)lanes(part.count, width) * lanes(runs * run, 8);
-    if (whole && width > 1 && over_outputs < over_taps) {
+    const bool across = whole && width > 1 && over_outputs < over_taps;
+    const int64_t all = (across ? over_outputs : over_taps) / width;
+    const bool few = few_pay(kernels, g, samples, by_y, run, runs, all);
+    if (across && !few) {
         by_outputs(kernels, &plain, part, samples, x, by_y, by_w);
         return;
     }
@@ -121,7 +169,8 @@ void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part
         for (int32_t j = 0; j < columns; j++) {
             const mf_seen seen = mf_seen_by(&plain, samples, i, j);
             const ptrdiff_t tap = ((ptrdiff_t)i * g->columns.taps + j) * g->in_channels;
-            by_run_of_taps(kernels, &plain, part, &seen, tap, run, x, by_y, by_w);
+            by_run_of_taps(kernels, &plain, part, &seen, tap, run, x, by_y, few ? room : NULL,
+                           by_w);
         }
     }
 }

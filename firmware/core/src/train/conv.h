@@ -31,10 +31,11 @@ void mf_conv_by_input(const mf_kernels *kernels, const mf_geometry *g, int32_t s
                       const float *by_y, const float *w, bool adds, float *by_x);
 
 /* Add the gradient by the weights (out, taps, in).  padded: room for a padded copy of x
- * where mf_padded_size asks for it, else NULL. */
+ * where mf_padded_size asks for it, else NULL.  room: that of product_of_few; not used by paths
+ * whose vectors are one float. */
 void mf_conv_by_weights(const mf_kernels *kernels, const mf_geometry *g, mf_part part,
                         int32_t samples, const float *x, const float *by_y, float *padded,
-                        float *by_w);
+                        float *room, float *by_w);
 
 /* Add the gradient by the bias: the sum over samples and positions. */
 void mf_by_bias(const mf_kernels *kernels, const mf_geometry *g, int32_t samples, const float *by_y,

@@ -153,7 +153,8 @@ static void by_weights(const mf_run *run, const mf_slot *slot, mf_part part, int
     if (mf_is(step->kind, MF_DEPTHWISE)) {
         mf_depthwise_by_weights(plan->kernels, g, samples, x, by_y, padded, whole);
     } else {
-        mf_conv_by_weights(plan->kernels, g, part, samples, x, by_y, padded, whole);
+        mf_conv_by_weights(plan->kernels, g, part, samples, x, by_y, padded,
+                           run->workspace + plan->room, whole);
     }
     if (packed) {
         mf_compress(&plan->stored[slot->step], whole, slot->from, slot->to, gradient);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "train/lists.h"
 #include "train/stored.h"
 
 enum {
@@ -239,6 +240,12 @@ static mf_total lay_out_parts(mf_plan *plan, mf_total at) {
             outputs = largest(outputs, (mf_total)channels);
             room = mf_is_in_place(plan, s) ? room : largest(room, part);
         }
+#if MF_WIDE
+        const int32_t width = mf_width(plan->kernels);
+        if (width > 1 && planned->weight_gradient != MF_ABSENT) {
+            room = (mf_total)(MF_FEW_ROWS * plan->kernels->most_kept * width);
+        }
+#endif
     }
     plan->biases = (ptrdiff_t)at;
     plan->places = plan->biases + (ptrdiff_t)outputs;
@@ -255,19 +262,22 @@ static bool lay_out(mf_plan *plan) {
     const int32_t width = mf_width(plan->kernels);
     mf_total at = 0, padded = 0;
     plan->weights = MF_ABSENT;
+    for (int32_t s = 0; s < model->step_count; s++) {
+        plan->steps[s].geometry = mf_geometry_of(model, &model->steps[s]);
+    }
+    at = mf_lay_out_lists(plan, at);
     if (width > 1) {
-        plan->weights = 0;
-        at = mf_whole_lines((mf_total)model->parameter_count + LINE);
+        plan->weights = (ptrdiff_t)at;
+        at += mf_whole_lines((mf_total)model->parameter_count + LINE);
     }
     for (int32_t s = 0; s < model->step_count; s++) {
         const mf_train_step *step = &model->steps[s];
         mf_step_plan *planned = &plan->steps[s];
-        planned->geometry = mf_geometry_of(model, step);
         if (planned->weights == 0) {
             continue;
         }
-        const mf_total size = mf_padded_size(plan, planned, step->kind);
-        padded = size > padded ? size : padded;
+        padded = largest(padded, mf_padded_size(plan, planned, step->kind) * (mf_total)plan->tile);
+        padded = largest(padded, mf_turned_size(plan, planned));
         if (width == 1 || mf_is(step->kind, MF_DEPTHWISE)) {
             continue;
         }
@@ -279,7 +289,7 @@ static bool lay_out(mf_plan *plan) {
     }
     at = lay_out_parts(plan, at);
     plan->padded = (ptrdiff_t)at;
-    at += mf_whole_lines(padded * (mf_total)plan->tile);
+    at += mf_whole_lines(padded);
     plan->pieces = (ptrdiff_t)at;
     const size_t room = mf_place_pieces(plan, at + (mf_total)plan->trained + LINE);
     plan->workspace = (size_t)at + room + LINE; /* vectors are read beyond the end */

@@ -40,6 +40,10 @@ typedef struct {
     int32_t packed_row;        /* floats from tap to tap there */
     ptrdiff_t weight_gradient; /* in the gradient; MF_ABSENT: not trained */
     ptrdiff_t bias_gradient;
+#if MF_WIDE
+    ptrdiff_t lists[2]; /* of its weights that are not pruned, by mf_way (lists.h), in the
+                           workspace; or MF_ABSENT */
+#endif
     bool reached;   /* a gradient arrives at its output */
     bool passes[2]; /* it goes on to this input, */
     bool adds[2];   /* where another step has left one already */
@@ -77,9 +81,10 @@ struct mf_plan {
     int32_t tile;
     int64_t trained; /* parameters: length of the gradient; more than there are if some overlap */
     /* The workspace, in floats from its start.  Weights: the working copy, where vectors may
-     * be read beyond the end; with vectors of one float training works on the result. */
+     * be read beyond the end; with vectors of one float training works on the result.  Padded:
+     * scratch of one step. */
     ptrdiff_t weights, padded, pieces;
-    ptrdiff_t biases, places, room; /* for parts of steps (parts.c) */
+    ptrdiff_t biases, places, room; /* for parts of steps (parts.c); room: of product_of_few */
     size_t workspace;
     size_t largest_part; /* floats of the gradient that are updated at once */
 };

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "train/conv.h"
+#include "train/lists.h"
 #include "train/max_pool.h"
 #include "train/parts.h"
+#include "train/span_loops.h"
 
 float *mf_value(const mf_run *run, int32_t tensor) {
     return run->workspace + run->plan->pieces + run->plan->values[tensor].at;
@@ -33,14 +35,12 @@ static mf_hold hold_of(const mf_run *run, int32_t tensor) {
     return (mf_hold){t->low, t->high, t->step, rounded ? 1.0f / t->step : 0.0f};
 }
 
-void mf_pack(const mf_run *run) {
+#if MF_WIDE
+void mf_pack(const mf_run *run, int32_t samples) {
     const mf_train_model *model = run->plan->model;
-    if (mf_width(run->plan->kernels) == 1) {
-        return;
-    }
     for (int32_t s = 0; s < model->step_count; s++) {
         const mf_step_plan *planned = &run->plan->steps[s];
-        if (planned->packed == MF_ABSENT) {
+        if (planned->packed == MF_ABSENT || mf_fill_lists(run, s, samples)) {
             continue;
         }
         const int32_t outputs = planned->geometry.out_channels, row = planned->packed_row;
@@ -60,6 +60,7 @@ void mf_pack(const mf_run *run) {
         }
     }
 }
+#endif
 
 float *mf_input(const mf_run *run, int32_t sample) {
     const int32_t input = run->plan->model->input;
@@ -88,6 +89,9 @@ static void conv(const mf_run *run, int32_t index, int32_t samples, const float 
     const ptrdiff_t taps = planned->weights / outputs;
     const float *packed = run->workspace + planned->packed;
     mf_weights weights;
+    if (mf_conv_by_lists(run, index, MF_FORTH, samples, x, &hold, y)) {
+        return;
+    }
     if (mf_width(run->plan->kernels) > 1) {
         weights = (mf_weights){packed, packed + taps * planned->packed_row, planned->packed_row, 1};
     } else if (mf_weights_in_place(run, index) != NULL) {
@@ -265,16 +269,20 @@ static void backward_window(const mf_run *run, int32_t index, int32_t samples, f
     }
     if (mf_is(step->kind, MF_MAX_POOL)) {
         const mf_pool pool = pool_of(run, step);
-        if (!planned->adds[0]) {
-            memset(by_x, 0, size_of(run, step->inputs[0], samples) * sizeof(float));
-        }
         const float *y = mf_value(run, step->output);
         if (MF_MARKED_ONLY || planned->marks) {
+            if (!planned->adds[0]) {
+                memset(by_x, 0, size_of(run, step->inputs[0], samples) * sizeof(float));
+            }
             const mf_hold hold = hold_of(run, step->inputs[0]);
             mf_max_pool_back(&pool, samples, &hold, y, winners_of(run, step->output), by_y, by_x);
         } else {
-            kernels->max_pool_back(&pool, samples, mf_value(run, step->inputs[0]), y, by_y, by_x);
+            kernels->max_pool_back(&pool, samples, mf_value(run, step->inputs[0]), y, by_y,
+                                   planned->adds[0], by_x);
         }
+        return;
+    }
+    if (mf_conv_by_lists(run, index, MF_BACK, samples, by_y, &mf_free, by_x)) {
         return;
     }
     const float *w = mf_weights_in_place(run, index);

@@ -18,8 +18,16 @@ typedef struct {
     bool rounded; /* activations are moved to the grid of their int8 codes */
 } mf_run;
 
-/* Pack the weights for vectors; to be called whenever they have changed. */
-void mf_pack(const mf_run *run);
+/* Pack the weights for vectors before `samples` go through the network in tiles; to be called
+ * whenever they have changed. */
+#if MF_WIDE
+void mf_pack(const mf_run *run, int32_t samples);
+#else
+static inline void mf_pack(const mf_run *run, int32_t samples) {
+    (void)run;
+    (void)samples;
+}
+#endif
 
 float *mf_value(const mf_run *run, int32_t tensor);
 float *mf_gradient_of(const mf_run *run, int32_t tensor);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "train/lists.h"
 #include "train/stored.h"
 #include "train/training.h"
 
@@ -80,10 +81,11 @@ static mf_status check_samples(const mf_plan *plan, const mf_samples *samples) {
  * subnormal left there may slow the lanes that nobody looks at. */
 static mf_run begin(const mf_plan *plan, void *memory, const float *weights) {
     mf_run run = {.plan = plan, .workspace = memory, .weights = weights};
-    if (plan->weights == MF_ABSENT) {
+    if (mf_width(plan->kernels) == 1) {
         return run;
     }
-    memset(run.workspace, 0, (size_t)plan->padded * sizeof(float));
+    memset(run.workspace + plan->weights, 0,
+           (size_t)(plan->padded - plan->weights) * sizeof(float));
     float *own = run.workspace + plan->weights;
     memcpy(own, weights, (size_t)plan->model->parameter_count * sizeof(float));
     run.weights = own;
@@ -161,6 +163,7 @@ mf_status mf_train(const mf_plan *plan, const mf_recipe *recipe, const mf_sample
     t.descent.received = received;
     t.descent.mask = mask;
     t.descent.weights = working;
+    mf_make_lists(&t.run, mask, samples->count);
     const bool finite = descend(&t, recipe, seed, losses, memory);
     if (working != weights) {
         memcpy(weights, working, (size_t)size * sizeof(float));
@@ -224,6 +227,7 @@ mf_status mf_gradient(const mf_plan *plan, const mf_samples *samples, int32_t fa
     }
     mf_training t = {.run = begin(plan, memory, weights), .samples = samples};
     t.run.rounded = fake_quantize != 0;
+    mf_make_lists(&t.run, NULL, samples->count);
     t.run.gradient = (float *)memory + mf_whole_lines(plan->workspace);
     memset(t.run.gradient, 0, (size_t)plan->trained * sizeof(float));
     *loss = mf_batch(&t, NULL, samples->count);
@@ -248,7 +252,8 @@ mf_status mf_predict(const mf_plan *plan, const float *x, int32_t count, const f
     const mf_run run = begin(plan, memory, weights);
     const ptrdiff_t in = mf_sample_size(plan);
     const ptrdiff_t out = mf_elements(plan->model->tensors[plan->model->output].shape);
-    mf_pack(&run);
+    mf_make_lists(&run, NULL, count);
+    mf_pack(&run, count);
     for (int32_t at = 0, n; at < count; at += n) {
         n = plan->tile < count - at ? plan->tile : count - at;
         for (int32_t s = 0; s < n; s++) {

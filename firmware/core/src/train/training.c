@@ -26,7 +26,7 @@ float mf_mean_loss(mf_run *run, const mf_samples *samples) {
     const int32_t size = mf_sample_size(run->plan);
     mf_sum loss = {0};
     run->rounded = false;
-    mf_pack(run);
+    mf_pack(run, samples->count);
     for (int32_t at = 0, n; at < samples->count; at += n) {
         n = least(run->plan->tile, samples->count - at);
         for (int32_t s = 0; s < n; s++) {
@@ -44,7 +44,7 @@ float mf_batch(mf_training *t, const uint32_t *order, int32_t count) {
     const int32_t size = mf_sample_size(plan);
     const float degrees = t->descent.recipe == NULL ? 0.0f : t->descent.recipe->rotation;
     mf_sum loss = {0};
-    mf_pack(&t->run);
+    mf_pack(&t->run, count);
     for (int32_t at = 0, n; at < count; at += n) {
         n = least(plan->tile, count - at);
         for (int32_t s = 0; s < n; s++) {
