@@ -4,7 +4,7 @@ Each update is taken as round(samples · delta · 2^F) in int64 and integers are
 added, which is associative and commutative; floats are not.  Memory is one
 int64 per parameter however many devices answer.
 
-Overflow cannot happen: |delta| ≤ 2^6 is checked here, samples ≤ 2^20 by the
+Overflow cannot happen: |delta| ≤ 2^6 of a `Plausible` update, samples ≤ 2^20 by the
 message definition, and a device is added at most once in a round, so the sum
 of a cohort of at most 2^c devices stays within 2^(6+20+c+F) and
 F = min(30, 62 - 26 - c) keeps that at or below 2^62.  A cohort of up to 64
@@ -14,11 +14,14 @@ devices gets F = 30, one of 1,024 F = 26: the mean is then still rounded at
 
 from __future__ import annotations
 
+from typing import NewType
+
 import numpy as np
 from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+Plausible = NewType("Plausible", F32)  # an update that `plausible` has let pass
 
 LIMIT = 64.0  # largest |delta| of honest training
 MOST_SAMPLES = 2**20
@@ -32,8 +35,8 @@ class Accumulator:
     """The weighted sum of at most `cohort` updates of `size` values each.
 
     >>> total = Accumulator(size=2, cohort=2)
-    >>> total.add(np.float32([1.0, 0.0]), samples=1)
-    >>> total.add(np.float32([0.0, 1.0]), samples=3)
+    >>> total.add(plausible(np.float32([1.0, 0.0])), samples=1)
+    >>> total.add(plausible(np.float32([0.0, 1.0])), samples=3)
     >>> total.mean()
     array([0.25, 0.75])
     """
@@ -45,9 +48,8 @@ class Accumulator:
         self._bits = min(30, 62 - 26 - max(cohort - 1, 0).bit_length())
         self._total = np.zeros(size, np.int64)
 
-    def add(self, delta: F32, samples: int) -> None:
-        """Add one device's update, weighted by its samples; nothing is added on an error."""
-        check_range(delta)
+    def add(self, delta: Plausible, samples: int) -> None:
+        """Add one device's update, weighted by its samples."""
         assert delta.shape == self._total.shape
         assert 1 <= samples <= MOST_SAMPLES
         assert self.count < self._cohort, "the round machine lets each member in once"
@@ -64,13 +66,12 @@ class Accumulator:
         return self._total / (self.samples * 2.0**self._bits)
 
 
-def check_range(delta: F32) -> None:
-    """Raise OutOfRangeError for values that are not finite or above LIMIT in size."""
-    if delta.size == 0:
-        return
+def plausible(delta: F32) -> Plausible:
+    """The same update; OutOfRangeError for values that are not finite or above LIMIT in size."""
     # Written so that NaN fails: every comparison with it is false.
-    if not (delta.max() <= LIMIT and delta.min() >= -LIMIT):
+    if delta.size and not (delta.max() <= LIMIT and delta.min() >= -LIMIT):
         worst = delta[~(np.abs(delta) <= LIMIT)][0]
         raise OutOfRangeError(
             f"update holds {worst}; values from -{LIMIT:g} to {LIMIT:g} are allowed"
         )
+    return Plausible(delta)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.accumulate import Accumulator
+from aggregator.accumulate import Accumulator, Plausible, plausible
 from aggregator.errors import QuorumLostError
 from aggregator.muster import Muster
 from aggregator.records import RoundRecord
@@ -125,10 +125,10 @@ class Course:
         state, _ = self._open(before, loaded.open, now)
         for device, payload in self._store.payloads(loaded.number):
             delta = self.codec.decode(payload, self._versions.size, self._versions.bounds)
-            self.add(delta, loaded.answers[device].samples)
+            self.add(plausible(delta), loaded.answers[device].samples)
         return resume_round(state, loaded.answers)
 
-    def add(self, delta: F32, samples: int) -> None:
+    def add(self, delta: Plausible, samples: int) -> None:
         """Take an update into the sum."""
         self._accumulator.add(delta, samples)
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from aggregator.accumulate import OutOfRangeError, check_range
+from aggregator.accumulate import OutOfRangeError, Plausible, plausible
 from wire.cbor import decode
 from wire.codec import Codec
 from wire.digest import digest_of
@@ -34,7 +31,7 @@ class Content:
     """The bytes of an update that were found good, and what they say."""
 
     payload: bytes
-    delta: NDArray[np.float32]  # (unmasked parameters,)
+    delta: Plausible  # (unmasked parameters,)
 
 
 def read(topics: Topics, topic: str, payload: bytes) -> tuple[str, Message | OfGateway | Reason]:
@@ -65,8 +62,7 @@ def judge(
     if digest_of(payload) != offer.manifest.digest:
         return Reason.CORRUPT
     try:
-        delta = codec.decode(payload, size, bounds)
-        check_range(delta)
+        delta = plausible(codec.decode(payload, size, bounds))
     except CodecError:
         return Reason.MALFORMED
     except OutOfRangeError:

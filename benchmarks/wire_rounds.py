@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.accumulate import Accumulator
+from aggregator.accumulate import Accumulator, plausible
 from aggregator.course import recipe_of
 from aggregator.rules import Rule, rule_of
 from aggregator.selection import Candidates, cohort_size, task_seed
@@ -185,5 +185,5 @@ class _Fleet:
             self._seen.append((owing, data))
         if codec.feedback:
             self._kept[device] = Kept(b"", ground.bounds, left_out(owing, sent))
-        total.add(sent, trained.samples)
+        total.add(plausible(sent), trained.samples)
         return len(data)

@@ -19,6 +19,17 @@ from core.train import F32, Plan, Recipe, Samples, functions
 T = TypeVar("T")
 
 
+class _Coding(Structure):
+    _fields_ = (
+        ("chosen", c_size_t),
+        ("parameters", c_int32),
+        ("budget", c_int32),
+        ("delta", c_size_t),
+        ("data", c_size_t),
+        ("size", c_int32),
+    )
+
+
 class Training(Structure):
     """mf_training; pointers as addresses.  `held` keeps alive what they point to."""
 
@@ -30,6 +41,7 @@ class Training(Structure):
         ("mask", c_size_t),
         ("weights", c_size_t),
         ("losses", c_float * 2),
+        ("coding", _Coding),
         ("seed", c_uint32),
         ("status", c_int32),
         ("next", c_size_t),
@@ -37,6 +49,7 @@ class Training(Structure):
 
     held: tuple[Any, ...]
     result: F32  # the trained weights, once it is done
+    update: NDArray[np.uint8] | None = None  # room for them coded
 
     @classmethod
     def of(
@@ -63,6 +76,20 @@ class Training(Structure):
         training.held = plan, recipe, x, y, received, mask
         training.result = result
         return training
+
+    def code(self, chosen: NDArray[np.bool_], count: int, budget: int) -> None:
+        """Have what changes of the `count` chosen parameters coded as mf_encode_peaks does."""
+        delta = np.empty(count, np.float32)
+        self.update = np.empty(budget, np.uint8)
+        self.coding = _Coding(
+            *(chosen.ctypes.data, len(chosen), budget, delta.ctypes.data, self.update.ctypes.data)
+        )
+        self.held += chosen, delta
+
+    @property
+    def coded(self) -> bytes:
+        """The update, once it is done; nothing if it was not to be coded, or could not be."""
+        return b"" if self.update is None else self.update[: self.coding.size].tobytes()
 
 
 @cache

@@ -14,6 +14,7 @@ from device_sim.shard import Shard
 from device_sim.trainer import Trained
 from tflite_models.scope import scope_of
 from wire.codec import CODECS
+from wire.codecs.peaks import Peaks, budget_of
 from wire.messages import Task
 
 
@@ -41,15 +42,23 @@ class LocalUpdate:
         return self._coded(trainer.train(model.floats, shard.x, shard.y, task.recipe, self._seed))
 
     def begin(self) -> Training | None:
-        """The training alone, for core.pool; None without the core.  Raises as all of it does."""
-        trainer = self.model.base.trainer
-        if not isinstance(trainer, Native):
+        """The work of core.pool; None without the core.  Raises as all of it does."""
+        base, task = self.model.base, self.task
+        if not isinstance(base.trainer, Native):
             return None
-        return trainer.training(self.model.floats, self.shard, self.task.recipe, self._seed)
+        training = base.trainer.training(self.model.floats, self.shard, task.recipe, self._seed)
+        if task.codec == Peaks.name:
+            scope = scope_of(base.layout, task.recipe.trains)
+            training.code(scope.mask, scope.size, budget_of(task.budget, scope.size))
+        return training
 
     def finish(self, training: Training) -> Update:
         """The rest, once that is done.  Raises as all of it does."""
-        return self._coded(Native.trained(training, self.task.recipe))
+        trained = Native.trained(training, self.task.recipe)
+        data = training.coded
+        if not data:
+            return self._coded(trained)
+        return Update(data, trained.samples, trained.loss_before, trained.loss_after, self.kept)
 
     @property
     def _seed(self) -> int:
@@ -58,7 +67,7 @@ class LocalUpdate:
     def _coded(self, trained: Trained) -> Update:
         base, task, kept = self.model.base, self.task, self.kept
         scope = scope_of(base.layout, task.recipe.trains)
-        delta, bounds = scope.of(trained.weights - self.model.floats), scope.bounds
+        delta, bounds = (trained.weights - self.model.floats)[scope.mask], scope.bounds
         codec = CODECS[task.codec]
         owing = owed(delta, kept, base.digest, bounds) if codec.feedback else delta
         data = codec.encode(owing, bounds, task.budget, self._seed)

@@ -37,10 +37,6 @@ class Scope:
         """How many values an update has."""
         return self.bounds[-1]
 
-    def of(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The part of `values` (layout.size,) that an update is about: (size,)."""
-        return values if self.size == len(self.mask) else values[self.mask]
-
 
 @lru_cache(maxsize=16)
 def scope_of(layout: Layout, bits: bytes) -> Scope:

@@ -1,18 +1,24 @@
 """The work of a task, from the held model to coded bytes."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from core.library import present
+from core.pool import Pool
 from device_sim.local_update import LocalUpdate, training_seed
 from device_sim.models import DamagedError, Models
+from device_sim.native import Native
 from device_sim.shard import Shard
+from device_sim.trainer import DivergedError
 from device_sim.twin import Twin
 from tflite_models.parameters import Weights, requantize, to_float
-from tflite_models.scope import ALL, scope_of
+from tflite_models.scope import ALL, named_scopes, scope_of
 from wire.codec import CODECS
+from wire.errors import CodecError
 from wire.messages import Kind
 from wire.objects import manifest_of
 
@@ -49,6 +55,46 @@ def test_an_update_is_the_coded_change_of_the_unmasked_weights(models, shard, wo
     np.testing.assert_array_equal(sent, (trained.weights - before)[layout.mask])
     assert (update.samples, update.loss_before) == (24, trained.loss_before)
     assert update.loss_after < update.loss_before
+
+
+@pytest.mark.skipif(not present(), reason="the C core is not compiled")
+@pytest.mark.parametrize("codec", ["peaks", "float32", "topk"])
+@pytest.mark.parametrize("budget", [0, 2, 9])
+def test_the_threads_of_the_core_give_the_same_bytes(codec, budget, shard, world):
+    model = Models(Native, 2**20).base(world.packed, world.base, world.digest)
+    pool = Pool(2)
+    for bits in named_scopes(world.layout).values():
+        recipe = replace(world.task().recipe, trains=bits)
+        task = replace(world.task(), recipe=recipe, codec=codec, budget=budget)
+        work = LocalUpdate(model, shard, task, "dev-1")
+        pool.give(work.begin(), work)
+        training, given = pool.take()
+        assert given is work
+        update, alone = given.finish(training), work()
+        assert update.data == alone.data
+        assert (update.samples, update.loss_before, update.loss_after) == (
+            *(24, alone.loss_before, alone.loss_after),
+        )
+    pool.close()
+
+
+@pytest.mark.skipif(not present(), reason="the C core is not compiled")
+@pytest.mark.parametrize(
+    ("rate", "error", "what"),
+    [(1e9, CodecError, "magnitudes below"), (3e38, DivergedError, "not finite")],
+)
+def test_what_cannot_be_coded_or_trained_says_the_same_from_either(rate, error, what, shard, world):
+    model = Models(Native, 2**20).base(world.packed, world.base, world.digest)
+    recipe = replace(world.task().recipe, learning_rate=rate, epochs=9, momentum=0.9)
+    work = LocalUpdate(model, shard, replace(world.task(), recipe=recipe, codec="peaks"), "dev-1")
+    with pytest.raises(error, match=what) as alone:
+        work()
+    pool = Pool(1)
+    pool.give(work.begin(), None)
+    training, _ = pool.take()
+    with pytest.raises(error, match=re.escape(str(alone.value))):
+        work.finish(training)
+    pool.close()
 
 
 def graph_and_layout(world):

@@ -52,7 +52,7 @@ class Peaks:
 
     def encode(self, delta: F32, bounds: tuple[int, ...], budget: int = 0, seed: int = 0) -> bytes:  # noqa: ARG002
         """As Codec.encode; a budget below LEAST_BUDGET counts as that."""
-        budget = max(budget or default_budget(delta.size), LEAST_BUDGET)
+        budget = budget_of(budget, delta.size)
         if present():
             with suppress(compiled.CodedError):  # what it refuses is named below
                 return compiled.encode_peaks(delta, budget, seed & 0xFF)
@@ -68,6 +68,11 @@ class Peaks:
             return compiled.decode_peaks(data, n)
         except compiled.CodedError as error:
             raise _no_update(data, n) from error
+
+
+def budget_of(budget: int, n: int) -> int:
+    """The bytes that an update of n values may have where a task says `budget`."""
+    return max(budget or default_budget(n), LEAST_BUDGET)
 
 
 def write(delta: F32, budget: int, seed: int) -> bytes:

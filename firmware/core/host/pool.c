@@ -63,6 +63,18 @@ static mf_status train(mf_training *t, room *own) {
                     t->losses, own->block, bytes);
 }
 
+static void code(const mf_training *t, mf_coding *c) {
+    int32_t count = 0, size = 0;
+    for (int32_t i = 0; i < c->parameters; i++) {
+        if (c->chosen[i]) {
+            c->delta[count++] = t->weights[i] - t->received[i];
+        }
+    }
+    const mf_status status =
+        mf_encode_peaks(c->delta, count, t->seed & 0xFFu, c->budget, c->data, &size);
+    c->size = status == MF_OK ? size : 0;
+}
+
 static void *labour(void *argument) {
     mf_pool *pool = argument;
     room own = {NULL, 0};
@@ -75,6 +87,9 @@ static void *labour(void *argument) {
         }
         pthread_mutex_unlock(&pool->lock);
         training->status = (int32_t)train(training, &own);
+        if (training->status == MF_OK && training->coding.budget > 0) {
+            code(training, &training->coding);
+        }
         pthread_mutex_lock(&pool->lock);
         append(&pool->finished, training);
         pthread_cond_signal(&pool->done);

@@ -5,7 +5,18 @@
 #ifndef MICROFED_POOL_H
 #define MICROFED_POOL_H
 
+#include "microfed/codec.h"
 #include "microfed/train.h"
+
+/* How what changed is coded, by mf_encode_peaks. */
+typedef struct {
+    const uint8_t *chosen; /* a byte for each parameter: not 0 for those that the update has */
+    int32_t parameters;
+    int32_t budget; /* bytes of the update; 0: it is not coded */
+    float *delta;   /* room for as many floats as are chosen */
+    uint8_t *data;  /* room for the update */
+    int32_t size;   /* bytes of it, when it is done; 0: it could not be coded */
+} mf_coding;
 
 /* The arguments of mf_train but for its memory, which each thread has of its own, and its
  * result.  All that it points to stays where it is until mf_pool_take has given it back. */
@@ -17,7 +28,8 @@ typedef struct mf_training {
     const uint8_t *mask;
     float *weights;
     float losses[2];
-    uint32_t seed;
+    mf_coding coding;
+    uint32_t seed;            /* of both; the coding takes its last eight bits */
     int32_t status;           /* mf_status, when it is done */
     struct mf_training *next; /* the pool's */
 } mf_training;
