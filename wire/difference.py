@@ -55,7 +55,10 @@ def carried(old: Codes, scales: NDArray[np.float32], frame: Frame) -> NDArray[np
     In float32, each operation rounded once, so a device finds the same; a code that would
     be MOST or beyond becomes 0.
     """
-    changed = (old.scales.view(np.uint32) != scales.view(np.uint32))[frame.channels] & frame.mask
+    other = old.scales.view(np.uint32) != scales.view(np.uint32)
+    if not other.any():
+        return old.codes
+    changed = other[frame.channels] & frame.mask
     if not changed.any():
         return old.codes
     with np.errstate(all="ignore"):  # what overflows becomes 0 below

@@ -18,13 +18,13 @@ def leb128(values: NDArray[np.int64]) -> bytes:
     lengths = np.ones(values.size, np.int64)
     for size in range(1, longest):
         lengths += values >= 1 << 7 * size
-    ends = np.cumsum(lengths)
-    encoded = np.empty(ends[-1], np.uint8)
-    for index in range(longest):
+    starts = np.cumsum(lengths) - lengths
+    encoded = np.empty(starts[-1] + lengths[-1], np.uint8)
+    encoded[starts] = values & 127 | (lengths > 1) << 7
+    for index in range(1, longest):
         which = np.flatnonzero(lengths > index)
         seven = values[which] >> 7 * index & 127
-        more = lengths[which] > index + 1
-        encoded[ends[which] - lengths[which] + index] = seven | more << 7
+        encoded[starts[which] + index] = seven | (lengths[which] > index + 1) << 7
     return encoded.tobytes()
 
 
@@ -44,8 +44,8 @@ def numbers(data: bytes, at: int, n: int, where: str) -> tuple[NDArray[np.int64]
     lengths = ends - starts + 1
     if n and lengths.max() > BYTES:
         raise CodecError(where, f"a number of {lengths.max()} bytes", f"{BYTES}")
-    found = np.zeros(n, np.int64)
-    for i in range(int(lengths.max(initial=0))):
+    found = (octets[starts] & 127).astype(np.int64)
+    for i in range(1, int(lengths.max(initial=0))):
         long = np.flatnonzero(lengths > i)
         found[long] |= (octets[starts[long] + i] & 127).astype(np.int64) << 7 * i
     return found, at + (int(ends[-1]) + 1 if n else 0)
