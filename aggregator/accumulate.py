@@ -53,8 +53,8 @@ class Accumulator:
         assert delta.shape == self._total.shape
         assert 1 <= samples <= MOST_SAMPLES
         assert self.count < self._cohort, "the round machine lets each member in once"
-        scaled = delta.astype(np.float64)
-        scaled *= samples * 2.0**self._bits  # exact: 24 bits times at most 21
+        # Exact: 24 bits times at most 21.
+        scaled = np.multiply(delta, samples * 2.0**self._bits, dtype=np.float64)
         np.rint(scaled, out=scaled)
         self._total += scaled.astype(np.int64)
         self.count += 1
