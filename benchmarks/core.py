@@ -128,7 +128,7 @@ def epoch() -> Outcome:
     }
     value = (
         f"{1e3 * ours:.1f} ms: {keras / ours:.0f} × Keras fit, {compiled / ours:.1f} × "
-        f"tf.function, {100 * rate / peak:.0f} % of BLAS"
+        f"tf.function, {100 * rate / peak:.0f} % of BLAS with what is skipped counted"
     )
     ok = keras >= 10 * ours and compiled >= 3 * ours and rate >= 0.4 * peak
     bar = Bar("3.4", "local epoch of har, one core", value, "≥ 10 ×, ≥ 3 ×, ≥ 40 %", ok)
@@ -153,7 +153,8 @@ def _macs(file: Path) -> int:
     """Multiply-accumulates of one sample's forward and backward pass, as if all were dense.
 
     The gradient by the weights takes as many as the forward pass, and so does that by the
-    input, which the first layer does not need.
+    input, which the first layer does not need.  The core skips pruned weights and gradients that
+    are zero: it does this work, and not all of these operations.
     """
     from tflite_models.inspect import summarize
 

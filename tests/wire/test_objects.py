@@ -17,10 +17,12 @@ from wire.difference import (
     Frame,
     apply_difference,
     carried,
+    changed_scales,
     check_of,
     encode_difference,
     packed,
 )
+from wire.difference import coded as in_one_way
 from wire.errors import CodecError
 from wire.messages import Kind, Manifest
 from wire.objects import manifest_of
@@ -140,6 +142,24 @@ def test_the_whole_version_travels_when_it_is_shorter_than_its_difference():
     assert data[0] == 4
     same(apply_difference(data, old, frame), calm)
     same(apply_difference(data, version(np.zeros(400), [1.0]), frame), calm)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.2, 0.24, 0.26, 0.3, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("spread", [0.6, 3, 30, 3000])
+@pytest.mark.parametrize("grows", [False, True])
+def test_the_way_that_is_chosen_is_hardly_longer_than_the_shortest(share, spread, grows, rng):
+    n = 6000
+    frame = Frame(np.ones(n, np.bool_), np.arange(n, dtype=np.int32) % 4)
+    old = version(np.rint(rng.normal(0, 30, n)), [1.0, 1.0, 1.0, 1.0])
+    moves = np.where(rng.random(n) < share, np.rint(rng.normal(0, spread, n)), 0)
+    scales = np.float32([1.0, 1.0, 1.0, 1.25 if grows else 1.0])
+    new = version(carried(old, scales, frame) + moves, scales)
+    data = encode_difference(old, new, frame)
+    same(apply_difference(data, old, frame), new)
+    wanted, changes = new.codes.astype(np.int64), changed_scales(old.scales, scales)
+    origins = {2: old.codes, 3: carried(old, scales, frame), 4: 0}
+    ways = [in_one_way(how, changes, wanted - origin) for how, origin in origins.items()]
+    assert len(data) <= 1.1 * min(map(len, [packed(changes, wanted - old.codes), *ways]))
 
 
 # fmt: off
