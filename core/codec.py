@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from core.library import library
+from core.library import address_of, library
 from core.train import Status
 
 F32 = NDArray[np.float32]
@@ -59,7 +59,7 @@ def encode_update(delta: F32, bounds: tuple[int, ...], budget: int) -> bytes:
     data = np.empty(budget, np.uint8)
     size = c_int32()
     status = _functions().mf_encode_update(
-        delta.ctypes.data, at, runs, budget, data.ctypes.data, byref(size)
+        delta.ctypes.data, at, runs, budget, address_of(data), byref(size)
     )
     return _written("mf_encode_update", status, data, size)
 
@@ -68,7 +68,7 @@ def decode_update(data: bytes, bounds: tuple[int, ...]) -> F32:
     """mf_decode_update: the values (n,).  Raises CodedError."""
     _, at, runs = _bounds(bounds)
     values = np.zeros(bounds[-1], np.float32)
-    status = _functions().mf_decode_update(data, len(data), at, runs, 1.0, values.ctypes.data)
+    status = _functions().mf_decode_update(data, len(data), at, runs, 1.0, address_of(values))
     if status != OK:
         raise CodedError("mf_decode_update", status)
     return values
@@ -80,7 +80,7 @@ def encode_peaks(delta: F32, budget: int, seed: int) -> bytes:
     data = np.empty(budget, np.uint8)
     size = c_int32()
     status = _functions().mf_encode_peaks(
-        turned.ctypes.data, turned.size, seed, budget, data.ctypes.data, byref(size)
+        address_of(turned), turned.size, seed, budget, address_of(data), byref(size)
     )
     return _written("mf_encode_peaks", status, data, size)
 
@@ -88,7 +88,7 @@ def encode_peaks(delta: F32, budget: int, seed: int) -> bytes:
 def decode_peaks(data: bytes, n: int) -> F32:
     """mf_decode_peaks: the values (n,).  Raises CodedError."""
     values = np.empty(n, np.float32)
-    status = _functions().mf_decode_peaks(data, len(data), n, values.ctypes.data)
+    status = _functions().mf_decode_peaks(data, len(data), n, address_of(values))
     if status != OK:
         raise CodedError("mf_decode_peaks", status)
     return values
@@ -100,7 +100,7 @@ def encode_codes(differences: I32, bounds: tuple[int, ...], capacity: int) -> by
     data = np.empty(capacity, np.uint8)
     size = c_int32()
     status = _functions().mf_encode_codes(
-        differences.ctypes.data, at, runs, capacity, data.ctypes.data, byref(size)
+        differences.ctypes.data, at, runs, capacity, address_of(data), byref(size)
     )
     return _written("mf_encode_codes", status, data, size)
 
@@ -109,7 +109,7 @@ def decode_codes(data: bytes, bounds: tuple[int, ...]) -> I32:
     """mf_decode_codes: the differences (n,).  Raises CodedError."""
     _, at, runs = _bounds(bounds)
     codes = np.zeros(bounds[-1], np.int32)
-    status = _functions().mf_decode_codes(data, len(data), at, runs, codes.ctypes.data)
+    status = _functions().mf_decode_codes(data, len(data), at, runs, address_of(codes))
     if status != OK:
         raise CodedError("mf_decode_codes", status)
     return codes
@@ -121,7 +121,7 @@ def encode_numbers(numbers: I32, bounds: tuple[int, ...], wide: bytes, capacity:
     data = np.empty(capacity, np.uint8)
     size = c_int32()
     status = _functions().mf_encode_numbers(
-        numbers.ctypes.data, at, wide, runs, capacity, data.ctypes.data, byref(size)
+        numbers.ctypes.data, at, wide, runs, capacity, address_of(data), byref(size)
     )
     return _written("mf_encode_numbers", status, data, size)
 
@@ -130,7 +130,7 @@ def decode_numbers(data: bytes, bounds: tuple[int, ...], wide: bytes) -> I32:
     """mf_decode_numbers: the numbers (n,).  Raises CodedError."""
     _, at, runs = _bounds(bounds)
     numbers = np.zeros(bounds[-1], np.int32)
-    status = _functions().mf_decode_numbers(data, len(data), at, wide, runs, numbers.ctypes.data)
+    status = _functions().mf_decode_numbers(data, len(data), at, wide, runs, address_of(numbers))
     if status != OK:
         raise CodedError("mf_decode_numbers", status)
     return numbers

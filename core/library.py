@@ -6,7 +6,11 @@ import ctypes
 import os
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
+
+_Nothing = ctypes.c_char * 0
 LIBRARY = Path(__file__).with_name("libmicrofed.so")
 
 
@@ -45,3 +49,11 @@ def present() -> bool:
     except NoCoreError:
         return False
     return True
+
+
+def address_of(made: NDArray[Any]) -> int:
+    """Where an array begins that was made here, so is whole and can be written.
+
+    What `made.ctypes.data` says, in a fifth of its time.
+    """
+    return ctypes.addressof(_Nothing.from_buffer(made.data))

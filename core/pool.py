@@ -14,9 +14,18 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.library import address_of
 from core.train import F32, Plan, Recipe, Samples, functions
 
 T = TypeVar("T")
+
+
+class Fitting:
+    """Samples x, float32, and classes y, int32, whole and found to fit, as the core takes them."""
+
+    def __init__(self, x: F32, y: NDArray[np.int32]) -> None:
+        self.samples = Samples(x.ctypes.data, y.ctypes.data, len(x))
+        self._held = x, y
 
 
 class _Coding(Structure):
@@ -56,8 +65,7 @@ class Training(Structure):
         cls,
         plan: Plan,
         recipe: Recipe,
-        x: F32,
-        y: NDArray[np.int32],
+        fitting: Fitting,
         seed: int,
         received: F32,
         mask: NDArray[np.uint8],
@@ -67,13 +75,13 @@ class Training(Structure):
         training = cls(
             plan.address,
             ctypes.addressof(recipe),
-            Samples(x.ctypes.data, y.ctypes.data, len(x)),
+            fitting.samples,
             received.ctypes.data,
             mask.ctypes.data,
-            result.ctypes.data,
+            address_of(result),
             seed=seed,
         )
-        training.held = plan, recipe, x, y, received, mask
+        training.held = plan, recipe, fitting, received, mask
         training.result = result
         return training
 
@@ -82,7 +90,7 @@ class Training(Structure):
         delta = np.empty(count, np.float32)
         self.update = np.empty(budget, np.uint8)
         self.coding = _Coding(
-            *(chosen.ctypes.data, len(chosen), budget, delta.ctypes.data, self.update.ctypes.data)
+            *(chosen.ctypes.data, len(chosen), budget, address_of(delta), address_of(self.update))
         )
         self.held += chosen, delta
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import train as core
-from core.pool import Training
+from core.pool import Fitting, Training
 from device_sim.lower import lower, step_bytes
 from device_sim.shard import Shard
 from device_sim.trainer import F32, DivergedError, Labels, Trained
@@ -59,8 +59,7 @@ class Native:
         self._tile = fitting if fitting < VECTOR else fitting // VECTOR * VECTOR
         self._plan = self._laid_out(ALL, self._tile)
         self._partial = ALL, self._plan  # the last other choice of what trains
-        # Samples that were found to fit, as the core takes them.
-        self._seen: WeakKeyDictionary[Shard, tuple[F32, NDArray[np.int32]]] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[Shard, Fitting] = WeakKeyDictionary()
 
     def predict(self, weights: F32, x: F32) -> F32:
         """The logits (n, classes) of x (n, *input shape)."""
@@ -82,13 +81,13 @@ class Native:
 
     def training(self, weights: F32, shard: Shard, recipe: Recipe, seed: int) -> Training:
         """What `train` does, for core.pool; `trained` reads the result."""
-        if self._seen.get(shard) is None:
+        fitting = self._seen.get(shard)
+        if fitting is None:
             y = self._checked(weights, shard.x, shard.y)
-            self._seen[shard] = np.ascontiguousarray(shard.x), y
-        x, y = self._seen[shard]
-        plan = self._plan_for(recipe.trains)
+            fitting = self._seen[shard] = Fitting(np.ascontiguousarray(shard.x), y)
         return Training.of(
-            plan, core_recipe(recipe), x, y, seed & 0xFFFFFFFF, _flat(weights), self._mask
+            *(self._plan_for(recipe.trains), core_recipe(recipe), fitting, seed & 0xFFFFFFFF),
+            *(_flat(weights), self._mask),
         )
 
     @staticmethod
