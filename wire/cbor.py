@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from enum import IntEnum
 from operator import attrgetter
@@ -32,7 +32,7 @@ class _Field(NamedTuple):
     key: int
     key_item: bytes  # the key as CBOR
     default: Any  # or MISSING
-    derived: Callable[[Mapping[str, Any]], Any] | None
+    derived: Callable[[Sequence[Any]], Any] | None  # from the values of all fields
     read: Callable[[Any, str], Any]  # from CBOR's types; is given the name of the part around it
     write: Callable[[Any, str], bytes]  # as CBOR
 
@@ -99,7 +99,7 @@ def _derive(cls: type[Any], values: list[Any], where: str) -> None:
     plan = _PLANS[cls]
     for index, field in enumerate(plan.fields):
         if values[index] is MISSING and field.derived is not None:
-            values[index] = field.derived(_named(plan, values))
+            values[index] = field.derived(values)
         if values[index] is MISSING:
             name = f"{where}.{field.name} (key {field.key})"
             raise WireError(name, "nothing", "a value: it is required")
@@ -111,14 +111,10 @@ def _write_part(part: Any, where: str, first: bytes = b"") -> bytes:
     values = plan.values(part)
     items = [first] if first else []
     for value, (_, _, key, default, derived, _, write) in zip(values, plan.fields, strict=True):
-        usual = default if derived is None else derived(_named(plan, values))
+        usual = default if derived is None else derived(values)
         if value != usual:
             items.append(key + write(value, where))
     return head(MAP, len(items)) + b"".join(items)
-
-
-def _named(plan: _Plan, values: Sequence[Any]) -> dict[str, Any]:
-    return {field.name: value for field, value in zip(plan.fields, values, strict=True)}
 
 
 def _plans(*classes: type[Any]) -> dict[type[Any], _Plan]:
@@ -129,7 +125,8 @@ def _plans(*classes: type[Any]) -> dict[type[Any], _Plan]:
         assert list(specs.values()) == sorted(specs.values(), key=lambda spec: spec.key)
         rows = tuple(
             _Field(
-                *(f.name, spec.key, head(UINT, spec.key), f.default, spec.derived),
+                *(f.name, spec.key, head(UINT, spec.key), f.default),
+                _deriving(spec, tuple(specs)),
                 *_conversions(spec, f.name),
             )
             for f, spec in zip(fields(cls), specs.values(), strict=True)
@@ -137,6 +134,14 @@ def _plans(*classes: type[Any]) -> dict[type[Any], _Plan]:
         plans[cls] = _Plan(rows, attrgetter(*specs))
         plans |= _plans(*(spec.of for spec in specs.values() if spec.of is not None))
     return plans
+
+
+def _deriving(spec: Spec, names: tuple[str, ...]) -> Callable[[Sequence[Any]], Any] | None:
+    if spec.derived is None:
+        return None
+    source, make = spec.derived
+    at = names.index(source)
+    return lambda values: make(values[at])
 
 
 # A field is named by the part that it is in and its own name: they are joined only to say

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field
 from enum import IntEnum
 from typing import Any
 
 UINT32 = 2**32 - 1
+Derived = tuple[str, Callable[[Any], Any]]  # that field's name, and what its value makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Spec:
     most: int = UINT32
     enum: type[IntEnum] | None = None
     of: type[Any] | None = None  # record, many: the nested dataclass
-    derived: Callable[[Mapping[str, Any]], Any] | None = None  # the default, from other fields
+    derived: Derived | None = None  # the default, from another field
 
 
 def _field(spec: Spec, default: Any) -> Any:
@@ -54,13 +55,11 @@ def blob(key: int, *, least: int = 0, most: int, default: Any = MISSING) -> Any:
     return _field(Spec(key, "blob", least, most), default)
 
 
-def record(
-    key: int, of: type[Any], *, derived: Callable[[Mapping[str, Any]], Any] | None = None
-) -> Any:
+def record(key: int, of: type[Any], *, derived: Derived | None = None) -> Any:
     """A nested message part: a map of its own keys, without a type.
 
-    `derived` works out what it is when absent from the other fields' values,
-    or gives MISSING: then it is required.
+    `derived` works out what it is when absent, from another field's value, or gives MISSING:
+    then it is required.
     """
     return _field(Spec(key, "record", of=of, derived=derived), MISSING)
 

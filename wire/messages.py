@@ -11,7 +11,6 @@ Units: sizes are bytes, times are seconds, `session` and `round` count from 1,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from enum import IntEnum
 from typing import Any
@@ -195,9 +194,8 @@ class Block:
     data: bytes = blob(5, least=1, most=MAX_BLOCK)
 
 
-def _manifest_of_data(offer: Mapping[str, Any]) -> Any:
+def _manifest_of_data(data: Any) -> Any:
     """The manifest that an Offer with its update inside need not send."""
-    data = offer["data"]
     if type(data) is not bytes or not data:
         return MISSING
     return Manifest(Kind.UPDATE, len(data), digest_of(data))
@@ -218,7 +216,7 @@ class Offer:
     samples: int = uint(5, least=1, most=2**20)
     loss_before: float = real(6)  # of the model as received, on the device's data
     loss_after: float = real(7)
-    manifest: Manifest = record(8, Manifest, derived=_manifest_of_data)
+    manifest: Manifest = record(8, Manifest, derived=("data", _manifest_of_data))
     data: bytes = blob(9, most=MAX_BLOCK, default=b"")
     check: int = uint(10, default=0)  # of the version it was trained from, as in Hello
     trains: bytes = blob(11, most=TRAINS_BYTES, default=b"")  # as in Recipe: whose values it has
