@@ -228,6 +228,10 @@ def sent(effects):
     return [decode(encode(e.message)) for e in effects if isinstance(e, Publish)]
 
 
+def verdict_on(offer, reason=Reason.ACCEPTED):
+    return Verdict(offer.round, offer.nonce, reason)
+
+
 @pytest.fixture(scope="session")
 def world():
     return World(Path(__file__).parents[1] / "fixtures")
