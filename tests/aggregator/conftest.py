@@ -307,6 +307,21 @@ class Rig:
         return self.versions.file(self.store.weights(self.course.model.version))
 
 
+def tasks(rig, name):
+    """The tasks that a device was sent."""
+    return [message for to, message in rig.sent if to == name and isinstance(message, Task)]
+
+
+def asking(rig, device, **settings):
+    """A rig with a round open for `a` and `b`, who hold the model; what they offered is forgotten."""
+    world = rig(wanted=2, codec="float32", **settings).add(device("a"), device("b"))
+    silent = {"a", "b"}
+    world.pump(until=lambda: all(world.devices[name].layout for name in silent))
+    world.queue.clear()
+    world.coordinator._transfers.clear()
+    return world
+
+
 @pytest.fixture
 def rig(tmp_path):
     """rig(wanted=2, rounds=3, ...) is a started rig; settings by name, codec= and block= too."""
@@ -329,3 +344,9 @@ def rig(tmp_path):
 def device():
     """The class of test devices."""
     return Device
+
+
+@pytest.fixture
+def asked(rig, device):
+    """What `asking` gives with the default settings."""
+    return asking(rig, device)
