@@ -18,6 +18,7 @@ from aggregator.rules import rule_of
 from aggregator.settings import FederatedSettings
 from aggregator.store import Store
 from aggregator.versions import Versions
+from tests.aggregator.members import NAMES, Member
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of, weights_of
 from wire.base import unpack_base
@@ -350,3 +351,32 @@ def device():
 def asked(rig, device):
     """What `asking` gives with the default settings."""
     return asking(rig, device)
+
+
+@pytest.fixture
+def fleet(device, unique):
+    """fleet(endpoint) connects four devices and gives them by name."""
+    name = unique.replace("_", "-")[:32]
+
+    async def connect(endpoint, think=0.0, **kinds):
+        made = {n: device(n, samples=10 + i, **kinds.get(n, {})) for i, n in enumerate(NAMES)}
+        members = {n: Member(each, endpoint, name, think) for n, each in made.items()}
+        for member in members.values():
+            await member.connection.connect(5)
+        return members
+
+    connect.name = name
+    return connect
+
+
+@pytest.fixture
+def expected(rig, device, tmp_path):
+    """expected(rounds) is the model of a run that nothing ever went wrong with."""
+
+    def make(rounds):
+        world = rig(wanted=4, rounds=rounds, directory=tmp_path / "undisturbed")
+        world.add(*(device(n, samples=10 + i) for i, n in enumerate(NAMES))).pump()
+        assert world.course.model.version == rounds
+        return world.file
+
+    return make
