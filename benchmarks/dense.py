@@ -61,23 +61,29 @@ def network(layers: Sequence[Layer], input_scale: float, input_zero_point: int) 
             )
         )
         source, source_scale = result, layer.scale
+    return packer.finish(_model(packer, tensors, operators, buffers, source))
+
+
+def _model(
+    packer: Packer, tensors: list[int], operators: list[int], buffers: list[int], output: int
+) -> int:
+    """The root of a file: one subgraph, from tensor 0 to `output`."""
     code = schema.BuiltinOperator.FULLY_CONNECTED
     codes = packer.table("OperatorCode", DeprecatedBuiltinCode=code, BuiltinCode=code, Version=4)
     subgraph = packer.table(
         "SubGraph",
         Tensors=packer.tables(tensors),
         Inputs=packer.indices((0,)),
-        Outputs=packer.indices((source,)),
+        Outputs=packer.indices((output,)),
         Operators=packer.tables(operators),
     )
-    root = packer.table(
+    return packer.table(
         "Model",
         Version=3,
         OperatorCodes=packer.tables([codes]),
         Subgraphs=packer.tables([subgraph]),
         Buffers=packer.tables(buffers),
     )
-    return packer.finish(root)
 
 
 def _tensor(

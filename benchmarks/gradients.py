@@ -144,34 +144,14 @@ def _window_cases(geometry: tuple[Any, ...]) -> list[Case]:
     columns, left = _axis(width, wide, right, padding)
     name = "x".join(map(str, geometry))
     sample, window = (height, width, channels), (high, wide, down, right, top, left)
-    steps = (down, right)
-
-    def conv(tf: Any, x: Sequence[Any], p: Sequence[Any]) -> Any:
-        return tf.nn.conv2d(x[0], tf.transpose(p[0], (1, 2, 3, 0)), steps, padding) + p[1]
-
-    def depthwise(times: int) -> Reference:
-        # As a convolution with a block diagonal kernel: TensorFlow's own knows equal strides only.
-        def reference(tf: Any, x: Sequence[Any], p: Sequence[Any]) -> Any:
-            taps = tf.reshape(p[0], (high, wide, channels, times))
-            blocks = tf.eye(channels)[None, None, :, :, None] * taps[:, :, :, None, :]
-            kernel = tf.reshape(blocks, (high, wide, channels, channels * times))
-            return tf.nn.conv2d(x[0], kernel, steps, padding) + p[1]
-
-        return reference
-
-    def pool(function: str) -> Reference:
-        def reference(tf: Any, x: Sequence[Any], p: Sequence[Any]) -> Any:
-            del p
-            return getattr(tf.nn, function)(x[0], (high, wide), steps, padding)
-
-        return reference
-
     out, inputs = (rows, columns), (sample,)
-    each = (high, wide)
+    each, moves = (high, wide), ((down, right), padding)
     return [
         *(
             Case(
-                f"conv {name} {n}", Kind.CONV, inputs, (*out, n), conv, (n, *each, channels), window
+                f"conv {name} {n}",
+                *(Kind.CONV, inputs, (*out, n)),
+                *(_conv(*moves), (n, *each, channels), window),
             )
             for n in (5, 16)
         ),
@@ -179,18 +159,55 @@ def _window_cases(geometry: tuple[Any, ...]) -> list[Case]:
             Case(
                 f"depthwise {name} ×{n}",
                 *(Kind.DEPTHWISE, inputs, (*out, n * channels)),
-                *(depthwise(n), (*each, n * channels), window),
+                *(_depthwise((*each, channels, n), *moves), (*each, n * channels), window),
             )
             for n in (1, 3)
         ),
         *(
-            Case(f"{function} {name}", kind, inputs, (*out, channels), pool(function), (), window)
+            Case(
+                f"{function} {name}",
+                *(kind, inputs, (*out, channels)),
+                *(_pool(function, each, *moves), (), window),
+            )
             for kind, function in (
                 (Kind.AVERAGE_POOL, "avg_pool2d"),
                 (Kind.MAX_POOL, "max_pool2d"),
             )
         ),
     ]
+
+
+def _conv(strides: tuple[int, int], padding: str) -> Reference:
+    def reference(tf: Any, x: Sequence[Any], p: Sequence[Any]) -> Any:
+        return tf.nn.conv2d(x[0], tf.transpose(p[0], (1, 2, 3, 0)), strides, padding) + p[1]
+
+    return reference
+
+
+def _depthwise(
+    shape: tuple[int, int, int, int], strides: tuple[int, int], padding: str
+) -> Reference:
+    """`shape` is that of the kernel: height, width, channels, and outputs of each channel."""
+
+    # As a convolution with a block diagonal kernel: TensorFlow's own knows equal strides only.
+    def reference(tf: Any, x: Sequence[Any], p: Sequence[Any]) -> Any:
+        high, wide, channels, times = shape
+        taps = tf.reshape(p[0], shape)
+        blocks = tf.eye(channels)[None, None, :, :, None] * taps[:, :, :, None, :]
+        kernel = tf.reshape(blocks, (high, wide, channels, channels * times))
+        return tf.nn.conv2d(x[0], kernel, strides, padding) + p[1]
+
+    return reference
+
+
+def _pool(
+    function: str, window: tuple[int, int], strides: tuple[int, int], padding: str
+) -> Reference:
+    def reference(tf: Any, x: Sequence[Any], p: Sequence[Any]) -> Any:
+        del p
+        return getattr(tf.nn, function)(x[0], window, strides, padding)
+
+    return reference
 
 
 def _dense(into: int, out: int) -> Case:

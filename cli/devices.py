@@ -70,13 +70,7 @@ def command(
             "or --set fleet.transport=gateway"
         )
     shares = shares_of(experiment)
-    total = len(shares.devices)
-    last = min(first + count, total) if count else total
-    if first < 0 or count < 0 or first >= last:
-        raise click.UsageError(
-            f"--first {first} --count {count}: the experiment has {total} devices"
-        )
-    devices = range(first, last)
+    devices = _chosen(first, count, len(shares.devices))
     endpoint = endpoint_of(broker_url, experiment.broker)
     if experiment.fleet.engine == "ray":
         from device_sim.cluster import run_on_ray
@@ -101,6 +95,16 @@ def command(
             "joules": tally.energy.as_json(() if model else ("training",)),
         }
     )
+
+
+def _chosen(first: int, count: int, total: int) -> range:
+    """`count` devices from `first` on, as far as there are any; a count of 0 is all of them."""
+    last = min(first + count, total) if count else total
+    if first < 0 or count < 0 or first >= last:
+        raise click.UsageError(
+            f"--first {first} --count {count}: the experiment has {total} devices"
+        )
+    return range(first, last)
 
 
 def processes_of(experiment: Experiment) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,7 @@ def run_on_ray(
     Raises NoRayError, NotSharedError, and what else an actor raised as
     ray.exceptions.RayTaskError.
     """
-    try:
-        import ray  # noqa: PLC0415 - an extra, and slow to import
-    except ImportError as error:
-        raise NoRayError from error
-    if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False)
+    ray = _connected()
     shards = settings.processes or int(ray.cluster_resources()["CPU"])
     remote = ray.remote(num_cpus=1, max_restarts=0)(_Shard)
     given = {
@@ -92,8 +87,25 @@ def run_on_ray(
     }
     mark = "" if vault is None else _mark(vault)
     actors = [remote.remote(given, mark) for _ in range(min(shards, len(devices)))]
+    tallies = _run(ray, actors, devices)
+    return FleetTally({name: t for tally in tallies for name, t in tally.devices.items()}, work)
+
+
+def _connected() -> Any:
+    """The module ray, connected to a cluster.  Raises NoRayError."""
     try:
-        tallies = ray.get(
+        import ray  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise NoRayError from error
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False)
+    return ray
+
+
+def _run(ray: Any, actors: Sequence[Any], devices: Mapping[str, Shard]) -> list[FleetTally]:
+    """Share the devices among the actors, which end with them.  Raises what an actor raised."""
+    try:
+        tallies: list[FleetTally] = ray.get(
             [
                 actor.run.remote(share)
                 for actor, share in zip(actors, _shares(devices, len(actors)), strict=True)
@@ -106,7 +118,7 @@ def run_on_ray(
     finally:
         for actor in actors:
             ray.kill(actor)
-    return FleetTally({name: t for tally in tallies for name, t in tally.devices.items()}, work)
+    return tallies
 
 
 class _Shard:

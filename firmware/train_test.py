@@ -22,6 +22,25 @@ from firmware.qemu import CORE, FirmwareError, Image, Machine, build, run
 
 SOURCES = (*sorted((CORE / "src/train").glob("*.c")), CORE / "src/paths/portable.c")
 
+# How the program says what came out.
+_REPORTS = """static void report(const char *what, uint64_t number) {
+    board_write(what);
+    board_write_number(number);
+    board_write("\\n");
+}
+
+static void report_words(const char *what, const void *from, uint32_t words) {
+    board_write(what);
+    for (uint32_t i = 0; i < words; i++) {
+        uint32_t word;
+        memcpy(&word, (const uint8_t *)from + 4 * i, sizeof word);
+        for (int shift = 28; shift >= 0; shift -= 4) {
+            board_uart_send((uint8_t)"0123456789abcdef"[(word >> shift) & 15u]);
+        }
+    }
+    board_write("\\n");
+}"""
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -103,23 +122,7 @@ static uint8_t plan_memory[MF_PLAN_BYTES({tensors}, {steps})] ALIGNED;
 static uint8_t memory[{plan.memory(case.recipe, len(case.x))}] ALIGNED;
 static float weights[{plan.parameters}];
 
-static void report(const char *what, uint64_t number) {{
-    board_write(what);
-    board_write_number(number);
-    board_write("\\n");
-}}
-
-static void report_words(const char *what, const void *from, uint32_t words) {{
-    board_write(what);
-    for (uint32_t i = 0; i < words; i++) {{
-        uint32_t word;
-        memcpy(&word, (const uint8_t *)from + 4 * i, sizeof word);
-        for (int shift = 28; shift >= 0; shift -= 4) {{
-            board_uart_send((uint8_t)"0123456789abcdef"[(word >> shift) & 15u]);
-        }}
-    }}
-    board_write("\\n");
-}}
+{_REPORTS}
 
 int main(void) {{
     float losses[2] = {{0}};

@@ -18,6 +18,7 @@ from aggregator.rules import rule_of
 from aggregator.settings import FederatedSettings
 from aggregator.store import Store
 from aggregator.versions import Versions
+from tests.aggregator.members import NAMES, Member
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of, weights_of
 from wire.base import unpack_base
@@ -307,6 +308,21 @@ class Rig:
         return self.versions.file(self.store.weights(self.course.model.version))
 
 
+def tasks(rig, name):
+    """The tasks that a device was sent."""
+    return [message for to, message in rig.sent if to == name and isinstance(message, Task)]
+
+
+def asking(rig, device, **settings):
+    """A rig with a round open for `a` and `b`, who hold the model; what they offered is forgotten."""
+    world = rig(wanted=2, codec="float32", **settings).add(device("a"), device("b"))
+    silent = {"a", "b"}
+    world.pump(until=lambda: all(world.devices[name].layout for name in silent))
+    world.queue.clear()
+    world.coordinator._transfers.clear()
+    return world
+
+
 @pytest.fixture
 def rig(tmp_path):
     """rig(wanted=2, rounds=3, ...) is a started rig; settings by name, codec= and block= too."""
@@ -329,3 +345,38 @@ def rig(tmp_path):
 def device():
     """The class of test devices."""
     return Device
+
+
+@pytest.fixture
+def asked(rig, device):
+    """What `asking` gives with the default settings."""
+    return asking(rig, device)
+
+
+@pytest.fixture
+def fleet(device, unique):
+    """fleet(endpoint) connects four devices and gives them by name."""
+    name = unique.replace("_", "-")[:32]
+
+    async def connect(endpoint, think=0.0, **kinds):
+        made = {n: device(n, samples=10 + i, **kinds.get(n, {})) for i, n in enumerate(NAMES)}
+        members = {n: Member(each, endpoint, name, think) for n, each in made.items()}
+        for member in members.values():
+            await member.connection.connect(5)
+        return members
+
+    connect.name = name
+    return connect
+
+
+@pytest.fixture
+def expected(rig, device, tmp_path):
+    """expected(rounds) is the model of a run that nothing ever went wrong with."""
+
+    def make(rounds):
+        world = rig(wanted=4, rounds=rounds, directory=tmp_path / "undisturbed")
+        world.add(*(device(n, samples=10 + i) for i, n in enumerate(NAMES))).pump()
+        assert world.course.model.version == rounds
+        return world.file
+
+    return make

@@ -10,6 +10,7 @@ import pytest
 from device_sim.device import step
 from device_sim.events import Connected, Publish, Received, Refused, Tick, Topic, Trained, Update
 from device_sim.models import Models
+from device_sim.shard import Shard
 from device_sim.state import Device, Traits
 from device_sim.twin import Twin
 from tflite_models.graph import read_graph
@@ -228,6 +229,10 @@ def sent(effects):
     return [decode(encode(e.message)) for e in effects if isinstance(e, Publish)]
 
 
+def verdict_on(offer, reason=Reason.ACCEPTED):
+    return Verdict(offer.round, offer.nonce, reason)
+
+
 @pytest.fixture(scope="session")
 def world():
     return World(Path(__file__).parents[1] / "fixtures")
@@ -269,3 +274,17 @@ def ready(bench, world):
     made.device = made.device._replace(job=None)
     made.done.clear()
     return made
+
+
+@pytest.fixture
+def shards(rng):
+    """shards(n) is what n devices hold: 8 to 15 samples each, random."""
+
+    def make(n):
+        sizes = {f"dev-{i:04}": 8 + i % 8 for i in range(n)}
+        return {
+            name: Shard(rng.random((size, 8, 8, 1), np.float32), rng.integers(0, 5, size))
+            for name, size in sizes.items()
+        }
+
+    return make

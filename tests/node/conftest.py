@@ -1,4 +1,4 @@
-"""The node's C, compiled for this machine as one library."""
+"""The node's C, compiled for this machine, and a broker by hand for its MQTT client."""
 
 import ctypes
 from pathlib import Path
@@ -14,6 +14,7 @@ from firmware.host import HostCompiler
 from firmware.node import NodeModel, node_model
 from firmware.nodes import INCLUDE, node_sources, posix_program
 from firmware.qemu import NoToolError
+from tests.node.mqtt import Script
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of
 
@@ -68,3 +69,9 @@ def program(tmp_path_factory) -> Path:
         return posix_program(kit.model, kit.sizes, tmp_path_factory.mktemp("program"))
     except NoToolError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def wire() -> Script:
+    """Both ends of a connection that nobody has opened yet."""
+    return Script()

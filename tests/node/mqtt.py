@@ -341,3 +341,17 @@ def connected(wire: Script, now: int = 0, **settings) -> Client:
         assert client.settle(now) == []
     wire.heard()
     return client
+
+
+def opened(client: Client, now: int) -> None:
+    """Step at `now` to CONNECT."""
+    assert client.step(now).kind is Kind.OPENING
+    client.settle(now)
+
+
+def next_attempt(client: Client, now: int, grain: int = 1) -> int:
+    """The time of the next OPENING, at most `grain` milliseconds late."""
+    for later in range(now, now + MOST_WAIT + 2 * grain, grain):
+        if client.step(later).kind is Kind.OPENING:
+            return later
+    raise AssertionError("no new attempt")

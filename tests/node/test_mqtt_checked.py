@@ -7,7 +7,7 @@ import pytest
 from tests.sanitizer import ROOT, passes, runtime
 
 NODE = ROOT / "firmware" / "node"
-TESTS = ("test_mqtt_client.py", "hostile_mqtt.py")
+TESTS = ("test_mqtt_messages.py", "test_mqtt_connection.py", "hostile_mqtt.py")
 
 
 @pytest.mark.slow

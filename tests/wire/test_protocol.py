@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.wire.make_vectors import layout_of_sizes, plain, unplain
+from tests.wire.message_vectors import plain, unplain
+from tests.wire.object_vectors import layout_of_sizes
 from tflite_models.scope import scope_of
 from wire import blocks, cbor, items, messages, packing
 from wire.base import Form, Run, coded, unpack_base
