@@ -7,7 +7,7 @@ it longer than a short one lasts.  These threads never need it.
 from __future__ import annotations
 
 import ctypes
-from ctypes import Structure, c_float, c_int32, c_size_t, c_uint32
+from ctypes import Structure, c_double, c_float, c_int32, c_size_t, c_uint32
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -53,6 +53,7 @@ class Training(Structure):
         ("coding", _Coding),
         ("seed", c_uint32),
         ("status", c_int32),
+        ("seconds", c_double),
         ("next", c_size_t),
     )
 

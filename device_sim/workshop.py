@@ -102,9 +102,8 @@ class Workshop:
     def _take(self, pool: Pool[Work]) -> None:
         if not len(pool):
             return  # closed
-        began = time.perf_counter()
         training, work = pool.take()
-        self._short = time.perf_counter() - began < SHORT
+        self._short = training.seconds < SHORT
         if len(pool):
             self._loop.call_soon(self._take, pool)
         if not work.cancelled:

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { ALIGNMENT = 64 };
 
@@ -75,6 +76,13 @@ static void code(const mf_training *t, mf_coding *c) {
     c->size = status == MF_OK ? size : 0;
 }
 
+/* CPU that this thread has taken. */
+static double seconds(void) {
+    struct timespec now = {0, 0};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 static void *labour(void *argument) {
     mf_pool *pool = argument;
     room own = {NULL, 0};
@@ -86,10 +94,12 @@ static void *labour(void *argument) {
             continue;
         }
         pthread_mutex_unlock(&pool->lock);
+        const double begun = seconds();
         training->status = (int32_t)train(training, &own);
         if (training->status == MF_OK && training->coding.budget > 0) {
             code(training, &training->coding);
         }
+        training->seconds = seconds() - begun;
         pthread_mutex_lock(&pool->lock);
         append(&pool->finished, training);
         pthread_cond_signal(&pool->done);

@@ -31,6 +31,7 @@ typedef struct mf_training {
     mf_coding coding;
     uint32_t seed;            /* of both; the coding takes its last eight bits */
     int32_t status;           /* mf_status, when it is done */
+    double seconds;           /* of CPU that it took */
     struct mf_training *next; /* the pool's */
 } mf_training;
 
