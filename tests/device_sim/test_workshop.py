@@ -139,6 +139,19 @@ def test_errors_are_told_and_what_is_cancelled_or_closed_is_not():
     assert [type(error) for error in asyncio.run(play())] == [ZeroDivisionError, ValueError]
 
 
+def test_what_is_given_to_a_closed_workshop_is_never_begun():
+    async def play():
+        workshop, told = Workshop(1), []
+        await result_of(workshop, Doing())
+        await result_of(workshop, Doing())  # by the core's threads
+        workshop.close()
+        workshop.give(Doing(), told.append)
+        await asyncio.sleep(0.01)
+        return told
+
+    assert asyncio.run(play()) == []
+
+
 def test_the_works_of_a_cohort_leave_the_loop_time_between_them():
     async def play():
         workshop, order = Workshop(1), []
