@@ -95,7 +95,7 @@ class Workshop:
         if training is None:
             return False
         if self._pool is None:
-            self._pool = Pool(max(self._count - 1, 1))
+            self._pool = Pool(max(self._count - 1, 1))  # the loop is busy too
         if not len(self._pool):
             self._loop.call_soon(self._take, self._pool)
         self._pool.give(training, work)
