@@ -134,12 +134,14 @@ class Pool(Generic[T]):
 
     def give(self, training: Training, purpose: T) -> None:
         """Have it trained after those that were given before."""
+        assert self._at, "the pool is closed"
         at = ctypes.addressof(training)
         self._given[at] = training, purpose
         self._core.mf_pool_give(self._at, at)
 
     def take(self) -> tuple[Training, T]:
         """Wait for one that is done; some must be under way."""
+        assert self._given, "none is under way"
         return self._given.pop(self._core.mf_pool_take(self._at))
 
     def close(self) -> None:

@@ -54,9 +54,7 @@ class Native:
         self.model = lower(graph, layout, self.program, loss)
         self._mask = layout.mask.astype(np.uint8)
         self._path = path
-        one, two = (self._laid_out(ALL, tile).memory(core.Recipe(1, 1), 0) for tile in (1, 2))
-        fitting = min(max(CACHE // max(two - one, 1), 1), MOST_TOGETHER)
-        self._tile = fitting if fitting < VECTOR else fitting // VECTOR * VECTOR
+        self._tile = VECTOR if _shares_weights(self.model) else self._fitting()
         self._plan = self._laid_out(ALL, self._tile)
         self._partial = ALL, self._plan  # the last other choice of what trains
         self._seen: WeakKeyDictionary[Shard, Fitting] = WeakKeyDictionary()
@@ -124,13 +122,28 @@ class Native:
             self._partial = bits, plan
         return plan
 
+    def _fitting(self) -> int:
+        """How many samples to take at a time, for speed alone: it hangs on the path."""
+        one, two = (self._laid_out(ALL, tile).memory(core.Recipe(1, 1), 0) for tile in (1, 2))
+        fitting = min(max(CACHE // max(two - one, 1), 1), MOST_TOGETHER)
+        return fitting if fitting < VECTOR else fitting // VECTOR * VECTOR
+
     def _laid_out(self, bits: bytes, tile: int) -> core.Plan:
-        """The plan for so many samples at a time; how many changes no bit of a result."""
+        """The plan for so many samples at a time.
+
+        How many changes no bit of a result, unless layers share weights: the gradients of all
+        of them are added tile by tile.
+        """
         trains = step_bytes(self.model, self.layout, bits)
         try:
             return core.Plan(self.model, trains, tile, self._path)
         except core.CoreError as error:
             raise ModelError("graph", f"the core cannot train it: {error}") from error
+
+
+def _shares_weights(model: core.Model) -> bool:
+    places = [place for step in model.steps for place in (step.weight, step.bias) if place >= 0]
+    return len(set(places)) < len(places)
 
 
 def _flat(weights: F32) -> F32:

@@ -37,7 +37,7 @@ class Doable(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Work:
-    """One training.  Cancelled before it has begun it never does; later, nobody hears of it."""
+    """One training.  Once it is cancelled nobody hears of it, and no Python thread begins it."""
 
     do: Doable
     done: Callable[[Result], None]
@@ -60,6 +60,7 @@ class Workshop:
         self._short = False  # whether the last one was
         self._count = threads
         self._pool: Pool[Work] | None = None  # there is one as soon as it is needed
+        self._closed = False
         self._threads = [
             Thread(target=self._labour, daemon=True, name=f"training-{number}")
             for number in range(threads)
@@ -70,12 +71,13 @@ class Workshop:
     def give(self, do: Doable, done: Callable[[Result], None]) -> Work:
         """Have it done, later, and `done` called on the loop with what came of it."""
         work = Work(do, done)
-        if not (self._short and self._pooled(work)):
+        if not (self._short and not self._closed and self._pooled(work)):
             self._orders.put(work)
         return work
 
     def close(self) -> None:
         """Begin nothing more.  Longer trainings that are under way are not waited for."""
+        self._closed = True
         if self._pool is not None:
             self._pool.close()
         with contextlib.suppress(Exception):
@@ -93,7 +95,7 @@ class Workshop:
         if training is None:
             return False
         if self._pool is None:
-            self._pool = Pool(max(self._count - 1, 1))
+            self._pool = Pool(max(self._count - 1, 1))  # the loop is busy too
         if not len(self._pool):
             self._loop.call_soon(self._take, self._pool)
         self._pool.give(training, work)

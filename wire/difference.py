@@ -80,7 +80,8 @@ def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
     origin = carried(old, new.scales, frame)
     if origin is not old.codes:
         ways.insert(1, (CARRIED, codes - origin[mask].astype(np.int64)))
-    shortest = packed(scales, moves) if _share(moves) > SPARSE else b""
+    far = np.abs(moves).max(initial=0) > MOST
+    shortest = packed(scales, moves) if far or _share(moves) > SPARSE else b""
     for how, difference in ways:
         if np.abs(difference).max(initial=0) > MOST:
             continue
@@ -88,7 +89,7 @@ def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
             found = coded(how, scales, difference)
             if not shortest or len(found) < len(shortest):
                 shortest = found
-    return shortest or packed(scales, moves)
+    return shortest
 
 
 def _may_take_less(difference: NDArray[np.int64], size: int) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path as File
 import numpy as np
 import pytest
 
-from core.train import Loss, Path, Plan, Recipe, paths
+from core.train import Kind, Loss, Model, Path, Plan, Recipe, Shape, Step, Tensor, paths
 from device_sim.lower import lower
 from device_sim.memory import choices, largest_that_fits
 from tests.device_sim.twin.conftest import read_model
@@ -60,6 +60,27 @@ def test_only_the_chosen_parameters_change(model, rng):
         changed = done != model.weights
         assert 0.3 * choice.parameters <= changed.sum() <= choice.parameters
         assert after != before
+
+
+def test_weights_that_one_layer_trains_are_those_of_before_on_the_way_back_through_another(rng):
+    """The portable path updates a layer as soon as it has its gradient."""
+    tensors = [Tensor(Shape(1, 1, 4), -np.inf, np.inf, 0.0) for _ in range(4)]
+    at = ((0, -1), (16, 32), (16, -1))  # weights and biases; the last two layers share theirs
+    steps = [Step(Kind.DENSE, (i, 0), i + 1, *places) for i, places in enumerate(at)]
+    shared = Model(tensors, steps, 36, (0, 3))
+    x, y = rng.normal(size=(8, 4)).astype(np.float32), rng.integers(0, 4, 8).astype(np.int32)
+    weights, mask = rng.normal(size=36).astype(np.float32), np.ones(36, np.uint8)
+    trained = {
+        Plan(shared, b"\1\0\1", 8, path)
+        .train(Recipe(1, 8, 0.5), x, y, 1, weights, mask)[0]
+        .tobytes()
+        for path in paths()
+    }
+    gradient = Plan(shared, b"\1\0\1", 8).gradient(x, y, weights)[1]
+    assert len(trained) == 1
+    np.testing.assert_allclose(
+        np.frombuffer(trained.pop(), np.float32), weights - gradient / 2, 1e-5
+    )
 
 
 def test_fewer_layers_take_less_memory(model):

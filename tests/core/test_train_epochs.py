@@ -122,6 +122,27 @@ def test_joined_and_padded_activations_train_as_the_twin_trains_them(rng):
     assert len({weights.tobytes() for weights in found}) == 1
 
 
+def test_layers_that_share_weights_train_alike_on_every_path(rng):
+    """The sum of their gradients hangs on how many samples go through them together."""
+    net = Sketch(32, 32, 6)
+    kernel = net.constant(rng.integers(-1, 2, (6, 3, 3, 6)), scale=0.1)
+    steps = {"stride_h": 1, "stride_w": 1, "dilation_h": 1, "dilation_w": 1}
+    for _ in range(2):
+        net.add("CONV_2D", kernel, to=(32, 32, 6), padding="SAME", activation="NONE", **steps)
+    net.add("MEAN", net.constant([1, 2], np.int32, scale=None), to=(6,), keep_dims=False)
+    net.dense(rng.integers(-1, 2, (3, 6)))
+    twin, weights = net.twin()
+    x = rng.normal(size=(24, 32, 32, 6)).astype(np.float32)
+    y = rng.integers(0, 3, 24)
+    trained = {
+        Native(net.graph, twin.layout, path=path)
+        .train(weights, x, y, Recipe(1, 24, 0.05), seed=1)
+        .weights.tobytes()
+        for path in paths()
+    }
+    assert len(trained) == 1
+
+
 def test_an_autoencoder_learns_to_give_back_its_input(rng):
     net = Sketch(12)
     codes = np.random.default_rng(2).integers(-4, 5, (3, 12))

@@ -11,13 +11,19 @@ import pytest
 from core.library import present
 from device_sim.native import Native
 from device_sim.shard import Shard
-from device_sim.workshop import SHORT, Workshop
+from device_sim.workshop import Workshop
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of, to_float, weights_of
 from wire.messages import Recipe
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
+SHORT = 0.1  # a training of the fixture stays far below, whatever else this machine does
 pytestmark = pytest.mark.skipif(not present(), reason="the C core is not compiled")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    monkeypatch.setattr("device_sim.workshop.SHORT", SHORT)
 
 
 class Doing:
@@ -83,7 +89,7 @@ def test_short_trainings_go_to_the_core_from_the_second_on():
 
 
 def test_a_long_training_sends_the_next_one_to_a_python_thread():
-    long, short = Doing(10 * SHORT), Doing()
+    long, short = Doing(1.2 * SHORT), Doing()
     assert work_through(long, long, short, short) == [True, True, True, False]
 
 
@@ -137,6 +143,19 @@ def test_errors_are_told_and_what_is_cancelled_or_closed_is_not():
         return told
 
     assert [type(error) for error in asyncio.run(play())] == [ZeroDivisionError, ValueError]
+
+
+def test_what_is_given_to_a_closed_workshop_is_never_begun():
+    async def play():
+        workshop, told = Workshop(1), []
+        await result_of(workshop, Doing())
+        await result_of(workshop, Doing())  # by the core's threads
+        workshop.close()
+        workshop.give(Doing(), told.append)
+        await asyncio.sleep(0.01)
+        return told
+
+    assert asyncio.run(play()) == []
 
 
 def test_the_works_of_a_cohort_leave_the_loop_time_between_them():

@@ -162,6 +162,24 @@ def test_the_way_that_is_chosen_is_hardly_longer_than_the_shortest(share, spread
     assert len(data) <= 1.1 * min(map(len, [packed(changes, wanted - old.codes), *ways]))
 
 
+def test_codes_that_move_by_one_anywhere_are_coded_however_many_they_are():
+    rng = np.random.default_rng(5)
+    frame = Frame(np.ones(4000, np.bool_), np.zeros(4000, np.int32))
+    old = version(rng.integers(-127, 128, 4000), [1.0])
+    for share in (0.1, 0.25, 0.4, 0.6, 0.9):
+        moves = rng.choice([-1, 1], 4000) * (rng.random(4000) < share)
+        assert encode_difference(old, version(old.codes + moves, [1.0]), frame)[0] == 2, share
+
+
+def test_a_code_that_moves_too_far_for_the_coder_leaves_the_others_packed():
+    rng = np.random.default_rng(5)
+    frame = Frame(np.ones(4000, np.bool_), np.zeros(4000, np.int32))
+    old = version([2**30, *rng.integers(-127, 128, 3999)], [1.0])
+    data = encode_difference(old, version([-1, *old.codes[1:]], [1.0]), frame)
+    assert data[0] < 2
+    assert len(data) < 40
+
+
 # fmt: off
 BROKEN = {
     "nothing": ("", "method missing"),

@@ -94,6 +94,13 @@ def test_fewer_bytes_make_larger_cells_down_to_a_bit_for_each_value():
     assert peaks.cells_of(3, 3) == (3, 0)
 
 
+def test_no_budget_reserves_more_than_a_bit_for_each_value():
+    """A task may say four gigabytes, which the core cannot even count."""
+    assert peaks.budget_of(2**32 - 1, 100) == 15
+    assert peaks.budget_of(9, 100) == 9
+    assert peaks.budget_of(1, 0) == peaks.LEAST_BUDGET
+
+
 @pytest.mark.parametrize("budget", [3, 10, 33, 200])
 def test_a_budget_is_met_to_the_byte_until_every_value_has_a_bit(budget, rng):
     delta = rng.standard_normal(1000).astype(np.float32)

@@ -71,8 +71,8 @@ class Peaks:
 
 
 def budget_of(budget: int, n: int) -> int:
-    """The bytes that an update of n values may have where a task says `budget`."""
-    return max(budget or default_budget(n), LEAST_BUDGET)
+    """The bytes that an update of n values may have where a task says `budget`, however many."""
+    return min(max(budget or default_budget(n), LEAST_BUDGET), _longest(n))
 
 
 def write(delta: F32, budget: int, seed: int) -> bytes:

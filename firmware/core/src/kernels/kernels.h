@@ -63,7 +63,8 @@ typedef struct {
 typedef struct {
     const float *x;         /* what the first position sees, at a line of cache */
     ptrdiff_t x_position;   /* floats from position to position */
-    const uint64_t *places; /* four to a word, the first in the lowest bits: vectors from x on */
+    const uint64_t *places; /* four to a word, the first in the lowest bits: vectors from x on;
+                               the word behind the last list is read too */
     const float *values;
     const int32_t *ends; /* by output: entries up to the end of its list */
     const float *start;

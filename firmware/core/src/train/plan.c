@@ -140,13 +140,36 @@ bool mf_is_gated(const mf_plan *plan, int32_t step) {
     return mf_is_held(&plan->model->tensors[tensor]) && !(reader >= 0 && plan->steps[reader].marks);
 }
 
+static bool overlap(int32_t a, int32_t a_size, int32_t b, int32_t b_size) {
+    return a < b + b_size && b < a + a_size;
+}
+
+/* Whether a step before this one reads some of these parameters: on the way back it comes after
+ * this one, and must find them as they were. */
+static bool are_read_before(const mf_train_model *model, int32_t step, int32_t parameter,
+                            int32_t size) {
+    for (int32_t s = 0; s < step; s++) {
+        const mf_train_step *other = &model->steps[s];
+        const int32_t weights = mf_weights_of(model, other);
+        if (weights > 0 && (overlap(parameter, size, other->weight, weights) ||
+                            (other->bias >= 0 &&
+                             overlap(parameter, size, other->bias, mf_outputs_of(model, other))))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The gradient of a trained tensor of `size` parameters: where another layer has the same one,
  * the same. */
 static ptrdiff_t slot_for(mf_plan *plan, int32_t step, int32_t parameter, int32_t size,
                           bool decays) {
+    if (!mf_is_stored(plan) && are_read_before(plan->model, step, parameter, size)) {
+        plan->shared = true; /* mf_plan_stored refuses such a model */
+    }
     for (int32_t i = 0; i < plan->slot_count; i++) {
         const mf_slot *other = &plan->slots[i];
-        if (parameter < other->parameter + other->to && other->parameter < parameter + size) {
+        if (overlap(parameter, size, other->parameter, other->to)) {
             plan->shared = true;
         }
         if (other->parameter == parameter && other->to == size) {
