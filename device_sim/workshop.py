@@ -20,6 +20,7 @@ Result = Update | Exception
 # Seconds of CPU.  Handing a shorter work to a Python thread and Python's lock back and forth
 # takes longer than the work: then the core's threads train, and the loop does the rest.
 SHORT = 0.0005
+AHEAD = 16  # trainings that the core's threads are given at once: each takes memory for its result
 
 
 class Doable(Protocol):
@@ -60,6 +61,7 @@ class Workshop:
         self._short = False  # whether the last one was
         self._count = threads
         self._pool: Pool[Work] | None = None  # there is one as soon as it is needed
+        self._later: deque[Work] = deque()  # short ones beyond AHEAD
         self._closed = False
         self._threads = [
             Thread(target=self._labour, daemon=True, name=f"training-{number}")
@@ -71,13 +73,20 @@ class Workshop:
     def give(self, do: Doable, done: Callable[[Result], None]) -> Work:
         """Have it done, later, and `done` called on the loop with what came of it."""
         work = Work(do, done)
+        if self._later or (self._pool is not None and len(self._pool) >= AHEAD):
+            self._later.append(work)
+        else:
+            self._place(work)
+        return work
+
+    def _place(self, work: Work) -> None:
         if not (self._short and not self._closed and self._pooled(work)):
             self._orders.put(work)
-        return work
 
     def close(self) -> None:
         """Begin nothing more.  Longer trainings that are under way are not waited for."""
         self._closed = True
+        self._later.clear()
         if self._pool is not None:
             self._pool.close()
         with contextlib.suppress(Exception):
@@ -108,6 +117,10 @@ class Workshop:
         self._short = training.seconds < SHORT
         if len(pool):
             self._loop.call_soon(self._take, pool)
+        while self._later and len(pool) < AHEAD:
+            later = self._later.popleft()
+            if not later.cancelled:
+                self._place(later)
         if not work.cancelled:
             work.done(_result(lambda: work.do.finish(training)))
 

@@ -11,7 +11,7 @@ import pytest
 from core.library import present
 from device_sim.native import Native
 from device_sim.shard import Shard
-from device_sim.workshop import Workshop
+from device_sim.workshop import AHEAD, Workshop
 from tflite_models.graph import read_graph
 from tflite_models.parameters import layout_of, to_float, weights_of
 from wire.messages import Recipe
@@ -115,6 +115,33 @@ def test_a_cohort_in_the_core_has_the_bits_of_trainings_one_by_one():
             expected.loss_after,
         )
         assert result.samples == 5
+
+
+def test_only_so_many_have_room_for_their_results_at_once():
+    open_now, most = set(), []
+
+    class Counted(Doing):
+        def begin(self):
+            open_now.add(self)
+            most.append(len(open_now))
+            return super().begin()
+
+        def finish(self, training):
+            open_now.remove(self)
+            return super().finish(training)
+
+    works = [Counted(seed=seed) for seed in range(5 * AHEAD)]
+
+    async def play():
+        workshop = Workshop(1)
+        await result_of(workshop, Doing())
+        results = await asyncio.gather(*(result_of(workshop, work) for work in works))
+        workshop.close()
+        return results
+
+    results = asyncio.run(play())
+    assert len(results) == len(works)
+    assert AHEAD <= max(most) <= AHEAD + 1  # one is being finished
 
 
 def test_errors_are_told_and_what_is_cancelled_or_closed_is_not():

@@ -255,8 +255,12 @@ TARGET static void conv(const mf_int8_conv *p, const mf_x86_layer *layer, const 
     make_image(p, layer, input, scratch);
     for (int32_t y = 0; y < p->output.height; y++) {
         const uint8_t *position = scratch + (size_t)y * down;
-        for (int32_t x = 0; x < p->output.width; x++, position += right) {
-            positions[filled++] = position;
+        for (int32_t x = 0, run; x < p->output.width; x += run, position += (size_t)run * right) {
+            run = p->output.width - x < CHUNK - filled ? p->output.width - x : CHUNK - filled;
+            for (int32_t i = 0; i < run; i++) {
+                positions[filled + i] = position + (size_t)i * right;
+            }
+            filled += run;
             if (filled == CHUNK) {
                 chunk(p, layer, positions, output, CHUNK);
                 output += (size_t)CHUNK * (size_t)p->output.channels;
