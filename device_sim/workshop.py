@@ -99,12 +99,12 @@ class Workshop:
         """Whether the core's threads have taken the training of a work."""
         try:
             training = work.do.begin()
+            if training is None:
+                return False
+            if self._pool is None:
+                self._pool = Pool(max(self._count - 1, 1))  # the loop is busy too
         except Exception:  # noqa: BLE001 - a Python thread meets it again, and tells
             return False
-        if training is None:
-            return False
-        if self._pool is None:
-            self._pool = Pool(max(self._count - 1, 1))  # the loop is busy too
         if not len(self._pool):
             self._loop.call_soon(self._take, self._pool)
         self._pool.give(training, work)
