@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from aggregator.accumulate import Accumulator, Plausible, plausible
 from aggregator.errors import QuorumLostError
 from aggregator.muster import Muster
@@ -39,8 +36,6 @@ from wire.topics import Topics
 
 MOST_ABANDONED = 3  # rounds in a row
 SLACK_BYTES = 1024  # an update may be this much larger than raw float32
-
-F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ import ctypes
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _Nothing = ctypes.c_char * 0
 LIBRARY = Path(__file__).with_name("libmicrofed.so")

@@ -6,6 +6,7 @@ import logging
 from functools import cache
 
 from core.library import NoCoreError, library
+from device_sim.native import Native
 from device_sim.trainer import Trainer
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
@@ -16,8 +17,6 @@ LOG = logging.getLogger(__name__)
 def fastest_trainer(graph: Graph, layout: Layout) -> Trainer:
     """A trainer for one graph.  Raises UnsupportedModel where it cannot be trained."""
     if _core_is_there():
-        from device_sim.native import Native  # noqa: PLC0415 - needs the compiled core
-
         return Native(graph, layout)
     from device_sim.twin import Twin  # noqa: PLC0415 - only where there is no core
 
