@@ -36,6 +36,7 @@ from aggregator.round import (
     step,
 )
 from aggregator.transfers import Pulled, Transfers
+from aggregator.versions import Held
 from wire.cbor import encode
 from wire.messages import (
     PROTOCOL,
@@ -145,7 +146,7 @@ class Coordinator:
     def _greet(self, device: str, hello: Hello, now: float) -> None:
         before = self._registry.get(device)
         there = before if before and before.online else None
-        if there and there.hello == hello and now - there.since < HELLO_TWICE:
+        if there and there.would_say(hello) and now - there.since < HELLO_TWICE:
             return  # it has its Task, and needs no other
         if hello.protocol != PROTOCOL:
             self._count(device, Reason.UNSUPPORTED)
@@ -208,7 +209,7 @@ class Coordinator:
         peer = self._registry.get(device)
         if peer is None or not peer.online:
             return  # its Hello will bring it here again
-        objects = self._versions.objects_for(peer.hello, self._state.terms.version)
+        objects = self._versions.objects_for(peer.held, self._state.terms.version)
         room = min(peer.hello.buffer, self._block) - TASK_ROOM
         short = 0 < sum(manifest.size for manifest in objects) <= room
         inside = short and not self._post.crowded()  # else it asks for them, and again
@@ -228,7 +229,7 @@ class Coordinator:
         return data
 
     def _fetch(self, device: str, offer: Offer, now: float) -> None:
-        self._registry.holds(device, self._versions.digest, offer.version, offer.check)
+        self._registry.holds(device, Held(self._versions.digest, offer.version, offer.check))
         peer = self._registry.get(device)
         if offer.data:
             self._transfers.drop(device)
@@ -257,10 +258,12 @@ class Coordinator:
         self._store.refuse(device if known else "", reason)
 
     def _round_over(self, record: RoundRecord, now: float) -> None:
-        self._on_round(record)
+        """Go on to the next round: its beginning is committed with the end of this one."""
         self._open_if_ready(now)
         if self._state.stage is not Stage.OPEN:
             self._announce()
+        self._post.flush()  # nobody was told if there was no connection yet
+        self._on_round(record)
 
     def _open_if_ready(self, now: float) -> None:
         if self.course.ready(self._state, self._registry.online, now):

@@ -1,7 +1,7 @@
 """The course of a run: which round is next, and what a finished one makes of the model.
 
-Writes every step to the store before it returns; who is told, and how, is the
-coordinator's business.
+Writes every step to the store before it returns; when that is committed, who is
+told, and how, is the coordinator's business.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Course:
         return Made(model, evaluate(self._versions.file(model.weights)))
 
     def made(self, made: Made, state: RoundState, totals: Totals, now: float) -> RoundRecord:
-        """Write the new version and the end of its round, in one transaction."""
+        """Write the new version and the end of its round."""
         ending = self._ending(state, totals, now)
         self._store.close_round(state.terms.number, ending, made.model, made.accuracy)
         self.model, self.accuracy = made.model, made.accuracy

@@ -25,7 +25,7 @@ from wire.messages import Presence, Status
 FIRST_CONNECT = 10.0  # seconds
 TICK = 0.25
 TURN, BATCH = 0.001, 0.003  # seconds that a commit waits at least and at most
-WRITE = 1.0  # seconds between two times that model files are written
+WRITE = 1.0  # seconds that model files may be older than the model
 FAREWELL = 5.0  # seconds that devices get to leave at the end
 REUNION = 1.0  # seconds that they get to come to an aggregator that was killed at the end
 MOST_WAITING_BYTES = 64 * 1024 * 1024  # towards a slow broker; beyond it devices must ask again
@@ -67,8 +67,7 @@ class Edge:
         self._making: asyncio.Task[None] | None = None
         self._flush: asyncio.Handle | None = None
         self._commit = BATCH  # seconds that the last one took
-        self._written = -WRITE  # when the model files were
-        self._stale = False  # there is a newer model than in them
+        self._stale: float | None = None  # since when there is a newer model than in the files
 
     async def run(self) -> bool:
         """Serve until the run is finished (True) or was asked to stop (False)."""
@@ -90,6 +89,7 @@ class Edge:
     async def _tick(self) -> None:
         while True:
             self._guarded(self._coordinator.tick)
+            self._guarded(self._write_models)
             await asyncio.sleep(TICK)
 
     async def _farewell(self) -> None:
@@ -114,7 +114,7 @@ class Edge:
                 await self._connection.drain(FAREWELL)
         await self._connection.disconnect()
         self._post.close()
-        if self._stale:
+        if self._stale is not None:
             self._write()
 
     def _will(self) -> tuple[str, bytes]:
@@ -176,13 +176,13 @@ class Edge:
             return
         self._making = None
         self._guarded(lambda now: self._coordinator.made(made, now))
-        self._stale = True
-        self._guarded(self._write_models)
+        if self._stale is None:
+            self._stale = self._loop.time()
 
     def _write_models(self, now: float) -> None:
-        """Write the files when the last time is long enough ago; at the end in any case."""
-        if now - self._written >= WRITE:
-            self._written, self._stale = now, False
+        """Write the files when they have been out of date for long enough; `_leave` always does."""
+        if self._stale is not None and now - self._stale >= WRITE:
+            self._stale = None
             self._write()
 
     def _fail(self, error: Exception) -> None:

@@ -10,20 +10,27 @@ A device behind a gateway says so in its Hello.  When the gateway goes, they all
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from aggregator.selection import Candidates
+from aggregator.versions import Held
 from wire.messages import Hello, Presence, Status
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """One known device: its last Hello, and whether it is there."""
 
     hello: Hello
+    held: Held  # as it said, or has proved since
     online: bool
     since: float  # of the last change, on the caller's clock
     asleep: bool = False  # it has left on purpose
+
+    def would_say(self, hello: Hello) -> bool:
+        """Whether a Hello tells nothing that is not known."""
+        base, version, check = self.held
+        return hello == replace(self.hello, base=base, version=version, check=check)
 
 
 class Registry:
@@ -66,17 +73,17 @@ class Registry:
             return False
         if known is None and not self._make_room(keep):
             return False
-        self._put(device, Peer(hello, online=True, since=now))
+        held = Held(hello.base, hello.version, hello.check)
+        self._put(device, Peer(hello, held, online=True, since=now))
         if hello.gateway and len(self._gateways) < self._most:
             self._gateways.setdefault(hello.gateway, 0)
         return True
 
-    def holds(self, device: str, base: bytes, version: int, check: int) -> None:
+    def holds(self, device: str, held: Held) -> None:
         """Note what model a device has proved to hold since its Hello."""
         peer = self._peers.get(device)
         if peer is not None:
-            hello = replace(peer.hello, base=base, version=version, check=check)
-            self._peers[device] = Peer(hello, peer.online, peer.since, peer.asleep)
+            self._peers[device] = peer._replace(held=held)
 
     def presence(self, device: str, presence: Presence, now: float) -> bool:
         """Take a birth, sleep or death; True if it changed who is there."""
@@ -85,12 +92,12 @@ class Registry:
             return False
         asleep = presence.status is Status.SLEEPING
         if not peer.online:  # it may come back without a Hello, when the run is over
-            self._put(device, replace(peer, asleep=asleep))
+            self._put(device, peer._replace(asleep=asleep))
             return False
         if presence.status is Status.ONLINE and presence.session == peer.hello.session:
             return False
         # A birth of a newer session ends the old one; its Hello will follow.
-        self._put(device, replace(peer, online=False, since=now, asleep=asleep))
+        self._put(device, peer._replace(online=False, since=now, asleep=asleep))
         return True
 
     def gateway(self, name: str, presence: Presence, now: float) -> list[str]:
@@ -111,7 +118,7 @@ class Registry:
     def _gone(self, now: float, which: Callable[[Peer], bool]) -> list[str]:
         gone = [d for d, peer in self._peers.items() if peer.online and which(peer)]
         for device in gone:
-            self._put(device, replace(self._peers[device], online=False, since=now))
+            self._put(device, self._peers[device]._replace(online=False, since=now))
         return gone
 
     def _put(self, device: str, peer: Peer) -> None:

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from aggregator.intake import Content
 from wire.messages import Decline, Hello, Kind, Offer, Reason, Verdict
 
 REMEMBERED = 4  # answers of each device from earlier rounds
+NOBODY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Stage(Enum):
@@ -46,8 +49,7 @@ class Terms:
     trains: bytes = b""  # what does, as in Recipe
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A member's last word in a round.  A decline has neither nonce nor reason."""
 
     round: int
@@ -58,36 +60,32 @@ class Answer:
     loss_after: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class RoundState:
+class RoundState(NamedTuple):
     """A round, what its members answered, and everybody's last answers before it."""
 
     terms: Terms
     closes_at: float
     stage: Stage = Stage.OPEN
-    answers: Mapping[str, Answer] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = NOBODY
     accepted: int = 0
-    earlier: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)  # newest first
+    earlier: Mapping[str, tuple[Answer, ...]] = NOBODY  # newest first
 
 
-@dataclass(frozen=True, slots=True)
-class FromDevice:
+class FromDevice(NamedTuple):
     """A message that concerns the round."""
 
     device: str
     message: Hello | Offer | Decline
 
 
-@dataclass(frozen=True, slots=True)
-class BadMessage:
+class BadMessage(NamedTuple):
     """Something a device sent that is not fit to be a message here."""
 
     device: str
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """The bytes of an offer were fetched: good content, or why they are not."""
 
     device: str
@@ -100,23 +98,20 @@ class Tick:
     """Time has passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invite:
+class Invite(NamedTuple):
     """Send the device its Task."""
 
     device: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(NamedTuple):
     """Get the bytes of an offer, decode them, and come back with Judged."""
 
     device: str
     offer: Offer
 
 
-@dataclass(frozen=True, slots=True)
-class Persist:
+class Persist(NamedTuple):
     """Write a member's answer; one that was accepted has content, to be added to the sum."""
 
     device: str
@@ -124,16 +119,14 @@ class Persist:
     content: Content | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Send a verdict."""
 
     device: str
     message: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """Count and log a refusal."""
 
     device: str
@@ -176,7 +169,7 @@ def open_round(before: RoundState, terms: Terms, now: float, remember: int) -> S
 def resume_round(state: RoundState, answers: Mapping[str, Answer]) -> Step:
     """Put stored answers back into a round that was just opened again."""
     accepted = sum(answer.reason is Reason.ACCEPTED for answer in answers.values())
-    return _after(replace(state, answers=answers, accepted=accepted), ())
+    return _after(state._replace(answers=answers, accepted=accepted), ())
 
 
 def step(state: RoundState, event: Event, now: float) -> Step:
@@ -319,8 +312,8 @@ def _ticked(state: RoundState, now: float) -> Step:
 
 def _ended(state: RoundState, effects: tuple[Effect, ...]) -> Step:
     if state.accepted >= state.terms.quorum:
-        return replace(state, stage=Stage.CLOSED), (*effects, Close())
-    return replace(state, stage=Stage.ABANDONED), (*effects, Abandon())
+        return state._replace(stage=Stage.CLOSED), (*effects, Close())
+    return state._replace(stage=Stage.ABANDONED), (*effects, Abandon())
 
 
 def _verdict(device: str, offer: Offer, reason: Reason) -> Send:

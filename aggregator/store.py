@@ -88,8 +88,10 @@ class Store:
 
     def count(self, totals: Totals, more: Mapping[str, Sequence[int]]) -> None:
         """Write the traffic until now, and what each device added since: bytes up and down."""
-        self._put("bytes_up", totals.bytes_up)
-        self._put("bytes_down", totals.bytes_down)
+        self._write(
+            "INSERT OR REPLACE INTO meta VALUES ('bytes_up', ?), ('bytes_down', ?)",
+            (str(totals.bytes_up), str(totals.bytes_down)),
+        )
         self._db.executemany(
             "INSERT INTO traffic VALUES (?, ?, ?) ON CONFLICT (device) DO UPDATE SET "
             "bytes_up = bytes_up + excluded.bytes_up, "
@@ -165,12 +167,12 @@ class Store:
         )
 
     def close_round(self, number: int, ending: Ending, model: Model, accuracy: float) -> None:
-        """Write the new version and end its round, in one transaction; committed."""
+        """Write the new version and end its round."""
         self._write_model(model, accuracy)
         self._end_round(number, Stage.CLOSED, ending)
 
     def abandon_round(self, number: int, ending: Ending) -> None:
-        """End a round without a new version; committed."""
+        """End a round without a new version."""
         self._end_round(number, Stage.ABANDONED, ending)
 
     def weights(self, version: int) -> Weights:
@@ -269,7 +271,6 @@ class Store:
         )
         # The sum has them now; who answered what stays, for the record and for late repeats.
         self._write("UPDATE answers SET payload=NULL WHERE round=?", (number,))
-        self.commit()
 
     def _last_round(self) -> tuple[Opened, Stage] | None:
         row = self._db.execute(

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ from wire.base import pack_base
 from wire.blocks import serve
 from wire.cbor import encode
 from wire.difference import Codes, Frame, check_of, encode_difference
-from wire.messages import Hello, Kind, Manifest, Need
+from wire.messages import Kind, Manifest, Need
 from wire.objects import manifest_of
 
 F64 = NDArray[np.float64]
@@ -41,6 +42,14 @@ CACHED_BYTES = 32 * 1024 * 1024  # of coded differences; more are coded again wh
 CACHED_VERSIONS = 4  # of arrays; the store has all
 RECENT = 4  # versions back: who holds an older one begins at 0, where one difference serves all
 CACHED_WINDOWS = 32  # answers to a Need, 256 KB each at most: a cohort asks for the same
+
+
+class Held(NamedTuple):
+    """What a device has of us."""
+
+    base: bytes  # SHA-256 of the base file
+    version: int
+    check: int  # as `Versions.check` has it
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -117,20 +126,20 @@ class Versions:
             self._checks[version] = check_of(Codes(weights.codes, weights.scales))
         return self._checks[version]
 
-    def objects_for(self, hello: Hello, target: int) -> tuple[Manifest, ...]:
+    def objects_for(self, held: Held, target: int) -> tuple[Manifest, ...]:
         """What a device must pull, in order, to hold version `target`.
 
         A version that it holds counts if it is one of ours.  If not, it begins
         at version 0, which whoever holds the base file has.
         """
-        held = hello.version
+        start = held.version
         needed: tuple[Manifest, ...] = ()
-        if hello.base != self.digest:
-            needed, held = (self._base_manifest,), 0
-        elif not target - RECENT <= held <= target or hello.check != self.check(held):
-            held = 0
-        if held < target:
-            needed += (self._difference(held, target)[0],)
+        if held.base != self.digest:
+            needed, start = (self._base_manifest,), 0
+        elif not target - RECENT <= start <= target or held.check != self.check(start):
+            start = 0
+        if start < target:
+            needed += (self._difference(start, target)[0],)
         return needed
 
     def find(self, object_id: bytes) -> bytes | None:

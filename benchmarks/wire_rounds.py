@@ -8,7 +8,7 @@ holds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from aggregator.accumulate import Accumulator, plausible
 from aggregator.course import recipe_of
 from aggregator.rules import Rule, rule_of
 from aggregator.selection import Candidates, cohort_size, task_seed
-from aggregator.versions import Versions
+from aggregator.versions import Held, Versions
 from cli.config import Experiment, load
 from cli.shares import shares_of
 from core.int8 import Int8Model
@@ -31,7 +31,7 @@ from tflite_models.layout import layout_of
 from tflite_models.parameters import Weights, patch, to_float
 from tflite_models.scope import ALL, scope_of
 from wire.codec import CODECS, Codec
-from wire.messages import MAX_BLOCK, PROTOCOL, Hello, Kind, Manifest
+from wire.messages import Kind, Manifest
 
 OWN = ("microfed", "peaks")  # codecs of this project
 ROOT = Path(__file__).parent.parent
@@ -139,7 +139,7 @@ class _Fleet:
         self.model = self._versions.first(self._rule)
         self._made.append(self.model.weights)
         self._kept: dict[str, Kept] = {}
-        self._hellos: dict[str, Hello] = {}  # what devices would say that they hold
+        self._held: dict[str, Held] = {}  # by devices
 
     def round(self, number: int) -> tuple[int, int, int]:
         """Train, aggregate, make the next version; bytes up, down, and down without the base."""
@@ -160,12 +160,9 @@ class _Fleet:
     def _deliver(self, device: str) -> tuple[Manifest, ...]:
         """What a device pulls to hold the newest version."""
         newest = self.model.version
-        hello = self._hellos.get(device, Hello(1, PROTOCOL, MAX_BLOCK, 0, ""))
-        check = self._versions.check(newest)
-        self._hellos[device] = replace(
-            hello, base=self._versions.digest, version=newest, check=check
-        )
-        return self._versions.objects_for(hello, newest)
+        held = self._held.get(device, Held(b"", 0, 0))
+        self._held[device] = Held(self._versions.digest, newest, self._versions.check(newest))
+        return self._versions.objects_for(held, newest)
 
     def _work(
         self, device: str, number: int, floats: NDArray[np.float32], total: Accumulator

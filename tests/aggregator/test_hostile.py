@@ -7,6 +7,7 @@ from dataclasses import fields
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aggregator.versions import Held
 from wire.cbor import encode
 from wire.fields import spec_of
 from wire.messages import (
@@ -33,7 +34,7 @@ MOST_DEVICES = 40
 def test_thousands_of_hostile_payloads_do_no_harm(rig, device, record_property):
     world = rig(wanted=2, rounds=2, codec="float32", max_devices=MOST_DEVICES, deadline=80_000)
     world.add(device("a"), device("b")).pump(until=lambda: world.coordinator.online == 2)
-    base = world.versions.objects_for(Hello(1, 1, 256, 1, ""), 0)[0]
+    base = world.versions.objects_for(Held(b"", 0, 0), 0)[0]
     seen = {"payloads": 0, "refused": 0}
 
     @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))

@@ -63,6 +63,7 @@ def test_a_model_comes_back_bit_for_bit_with_its_rules_state(store, tmp_path, rn
     state = (rng.normal(size=2), rng.normal(size=2))
     made = Model(1, model(1).weights, values, state)
     store.close_round(1, Ending(0.5, 0.25, 3.0, Totals(1, 2)), made, 0.75)
+    store.commit()
     with reopened(store, tmp_path) as again:
         loaded = again.load()
         assert loaded.model.version == 1
@@ -189,6 +190,7 @@ def test_a_finished_run_can_be_read_from_a_directory_that_cannot_be_written(stor
     store.close_round(1, Ending(1.5, 0.25, 3.0, Totals(10, 20)), model(1), 0.75)
     store.open_round(Opened(2, 1, ("a", "b"), 2))
     store.abandon_round(2, Ending(0.0, 0.0, 1.0, Totals(11, 22)))
+    store.commit()
     store.close()
     assert [path.name for path in tmp_path.iterdir()] == ["state.sqlite"], (
         "no log is left beside it"

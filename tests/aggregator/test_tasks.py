@@ -2,6 +2,7 @@
 
 import pytest
 
+from aggregator.versions import Held
 from tests.aggregator.conftest import tasks
 from wire.cbor import encode
 from wire.messages import Hello, Kind, Need, Reason, Task
@@ -72,8 +73,7 @@ def test_a_device_is_asked_to_pull_what_it_lacks(rig, device, held, kinds):
     base, version, *other = held
     base = world.versions.digest if base == "base" else base
     check = world.versions.check(version) if version in (1, 2) else 0
-    hello = Hello(9, 1, 256, 1, "", base, version, check ^ len(other))
-    objects = world.versions.objects_for(hello, 2)
+    objects = world.versions.objects_for(Held(base, version, check ^ len(other)), 2)
     assert [(m.kind, m.source, m.target) for m in objects] == kinds
     assert all(world.versions.find(m.id) is not None for m in objects)
     assert world.versions.find(b"????????") is None
@@ -105,7 +105,7 @@ def test_devices_that_kept_versions_of_another_run_end_with_those_of_this(rig, d
 def test_needs_for_what_is_not_on_offer_and_needs_of_strangers_are_refused(asked):
     asked.say("a", Need(b"????????", 256, 0, b"\x01"))
     assert asked.refusals() == {Reason.STALE: 1}
-    digest = asked.versions.objects_for(Hello(1, 1, 256, 1, ""), 0)[0].id
+    digest = asked.versions.objects_for(Held(b"", 0, 0), 0)[0].id
     assert asked.say("nobody", Need(digest, 256, 0, b"\x01")) == []
     assert asked.refusals() == {Reason.STALE: 1, Reason.FOREIGN: 1}
     [block] = asked.say("a", Need(digest, 256, 1, b"\x01"))
