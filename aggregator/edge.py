@@ -13,6 +13,7 @@ import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVarTuple
 
 from aggregator.coordinator import Coordinator
 from aggregator.course import Course, Made, Run
@@ -31,6 +32,7 @@ REUNION = 1.0  # seconds that they get to come to an aggregator that was killed 
 MOST_WAITING_BYTES = 64 * 1024 * 1024  # towards a slow broker; beyond it devices must ask again
 
 log = logging.getLogger(__name__)
+Given = TypeVarTuple("Given")
 
 
 class Edge:
@@ -123,17 +125,17 @@ class Edge:
 
     def _on_connect(self) -> None:
         self._post.presence(Presence(self._session, Status.ONLINE))
-        self._guarded(lambda now: self._coordinator.connected(self._session, now))
+        self._guarded(self._coordinator.connected, self._session)
 
     def _on_message(self, topic: str, payload: bytes) -> None:
-        self._guarded(lambda now: self._coordinator.handle(topic, payload, now))
+        self._guarded(self._coordinator.handle, topic, payload)
 
-    def _guarded(self, act: Callable[[float], None]) -> None:
-        """Act, then see what follows.  An error of ours ends the run: the store is sound."""
+    def _guarded(self, act: Callable[[*Given, float], None], *given: *Given) -> None:
+        """Act, now, then see what follows.  An error of ours ends the run: the store is sound."""
         if self._end.done() and not self._coordinator.course.finished:
             return
         try:
-            act(self._loop.time())
+            act(*given, self._loop.time())
         except Exception as error:  # noqa: BLE001 - raised again by `run`
             self._fail(error)
         else:
@@ -175,7 +177,7 @@ class Edge:
             self._fail(error)
             return
         self._making = None
-        self._guarded(lambda now: self._coordinator.made(made, now))
+        self._guarded(self._coordinator.made, made)
         if self._stale is None:
             self._stale = self._loop.time()
 

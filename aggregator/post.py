@@ -138,10 +138,13 @@ class Post:
         self._count(device, down=len(payload))
 
     def _count(self, device: str, up: int = 0, down: int = 0) -> None:
-        if device in self._known:
-            counts = self._uncounted.setdefault(device, [0, 0])
-            counts[0] += up
-            counts[1] += down
+        counts = self._uncounted.get(device)
+        if counts is None:
+            if device not in self._known:
+                return
+            counts = self._uncounted[device] = [0, 0]
+        counts[0] += up
+        counts[1] += down
 
     def _settle(self) -> None:
         """Count the announcements that reached each device since they were last counted."""

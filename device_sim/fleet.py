@@ -105,7 +105,9 @@ def _lines(
     names = tuple(devices)
     if settings.transport == "mqtt":
         return [OwnLine(ground, runner_of(name, "")) for name in names]
-    groups = [names[at : at + settings.gateway] for at in range(0, len(names), settings.gateway)]
+    # What a broker in memory says to all, it says once for each line.
+    most = max(len(names), 1) if settings.transport == "memory" else settings.gateway
+    groups = [names[at : at + most] for at in range(0, len(names), most)]
     return [
         Gateway(ground, group[0], [runner_of(name, group[0]) for name in group]) for group in groups
     ]
