@@ -13,13 +13,13 @@ from benchmarks.command import microfed
 from benchmarks.fleet_part import Plan
 from benchmarks.fleet_plot import draw
 from benchmarks.fleet_run import best, play
+from benchmarks.plots import save
 from benchmarks.softmax import model
 from cli.output import Output
 
 ROOT = Path(__file__).parent.parent
 TURNS = 3
 GIGABYTE = 2**30
-PLOT = Path("runs") / "bench-fleet.svg"
 
 
 def thousand(out: Output) -> Outcome:
@@ -55,8 +55,7 @@ def many(out: Output) -> Outcome:
         row["seconds_a_round"] = row["seconds"] / row["rounds"]
         out.line(str(row))
         rows.append(row)
-    PLOT.parent.mkdir(exist_ok=True)
-    PLOT.write_text(draw(rows), encoding="utf-8")
+    plot = save(draw(rows), "bench-fleet")
     last = rows[-1]
     lost = last["expected"] - last["heard"]
     each, most = last["bytes_per_device"], 2 * len(model()) + 4096
@@ -64,7 +63,7 @@ def many(out: Output) -> Outcome:
     ok = last["memory"] < 4 * GIGABYTE and each <= most and _complete(last)
     claim = "10,000 devices on one Mosquitto, 10 rounds of 500"
     bar = Bar("3.5", claim, value, f"< 4 GB, ≤ {most:,} B, 0", ok)
-    return Outcome([*rows, {"plot": str(PLOT)}], [bar])
+    return Outcome([*rows, {"plot": str(plot)}], [bar])
 
 
 def examples(out: Output) -> Outcome:

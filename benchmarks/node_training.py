@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks import choices_plot
 from benchmarks.bars import Bar, Outcome, Row
 from benchmarks.command import microfed
+from benchmarks.plots import save
 from cli.output import Output
 from core.stored import Codes, StoredPlan, codes_of
 from core.train import Kind, Loss, Model, Recipe, Shape, Step, Tensor
@@ -31,7 +32,6 @@ from tflite_models.parameters import layout_of, weights_of
 ROOT = Path(__file__).parents[1]
 HAR = ROOT / "tflite_models/har/model.tflite"
 ROUNDS = 10  # of every choice
-PICTURE = "node-choices.svg"
 MACHINE = "qemu-m4"
 KB = 1024
 BATCH = 8
@@ -132,7 +132,7 @@ def measure_har(out: Output) -> Outcome:
 
 
 def _choices(out: Output) -> list[Row]:
-    """RAM of every choice, and the accuracy after ROUNDS rounds of it; draws PICTURE."""
+    """RAM of every choice, and the accuracy after ROUNDS rounds of it; the plot node-choices."""
     graph = read_graph(HAR.read_bytes())
     rows: list[Row] = []
     start = 0.0
@@ -143,7 +143,7 @@ def _choices(out: Output) -> list[Row]:
                      "accuracy": taught["accuracy_int8_end"], "bytes_up": taught["bytes_up"],
                      "rounds": ROUNDS})  # fmt: skip
         out.line(str(rows[-1]))
-    Path(PICTURE).write_text(choices_plot.draw(rows, start), encoding="utf-8")
+    save(choices_plot.draw(rows, start), "node-choices")
     return rows
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks import wire_hostile, wire_plot, wire_sizes, wire_small
 from benchmarks.bars import Bar, Outcome, Row, measure_chosen
+from benchmarks.plots import save
 from benchmarks.wire_rounds import OWN, Contender, Curve, Ground, play
 from cli.output import Output
 from wire.codec import CODECS
@@ -72,7 +72,7 @@ def run(only: Sequence[str], out: Output, data: str = "har") -> Outcome:
 
 
 def rounds(ground: Ground, data: str, out: Output) -> Outcome:
-    """Bars 4.1 to 4.3, the table, and the picture wire-<data>.svg in the working directory."""
+    """Bars 4.1 to 4.3, the table, and the plot wire-<data>."""
     count = ground.experiment.federated.rounds
     contenders = [Contender("float32"), Contender("float32", momentum=0.5)]
     contenders += [Contender("microfed", budget) for budget in OURS[data]]
@@ -84,7 +84,7 @@ def rounds(ground: Ground, data: str, out: Output) -> Outcome:
     for contender in contenders:
         results.append(_play(ground, contender, count))
         out.line(f"{contender.label}: {100 * results[-1].accuracy:.2f} %")
-    Path(f"wire-{data}.svg").write_bytes(wire_plot.picture(data, results))
+    save(wire_plot.draw(data, results), f"wire-{data}")
     return judged(ground, results)
 
 
