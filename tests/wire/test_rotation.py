@@ -1,17 +1,14 @@
 """The rotation of peaks in C: the reference's bits at every size and for every instruction set."""
 
-import ctypes
-import subprocess
-from pathlib import Path
+from ctypes import c_size_t
 
 import numpy as np
 import pytest
 
 from core import codec as compiled
+from tests.widths import CORE, INSTRUCTIONS, compiled_for
 from wire.codecs import peaks
 
-CORE = Path(__file__).parents[2] / "firmware" / "core"
-EXACT = ("-std=c99", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 # Around every power of two: whole blocks, and rounds of four and of two behind them.
 SIZES = sorted({size + more for k in range(14) for size in (1 << k,) for more in (-1, 0, 1)})
 
@@ -32,30 +29,15 @@ def test_the_core_and_the_reference_agree_at_every_size(budget, rng):
         assert compiled.decode_peaks(data, n).tobytes() == peaks.read(data, n).tobytes(), n
 
 
-def has(instructions):
-    flags = Path("/proc/cpuinfo")
-    return flags.is_file() and instructions in flags.read_text().split()
-
-
 @pytest.mark.parametrize("optimized", ["-Os", "-O3"])
-@pytest.mark.parametrize("instructions", ["", "avx2", "avx512f"])
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
 def test_whatever_the_compiler_makes_of_the_loops_has_the_same_bits(
     optimized, instructions, tmp_path, rng
 ):
-    if instructions and not has(instructions):
-        pytest.skip(f"this processor has no {instructions}")
     sources = sorted((CORE / "src" / "codec").glob("*.c"))
-    library = tmp_path / "codec.so"
-    flags = [*EXACT, optimized, *([f"-m{instructions}"] if instructions else [])]
-    folders = (f"-I{CORE / 'include'}", f"-I{CORE / 'src'}")
-    command = ["cc", *flags, *folders, "-shared", "-fPIC", *sources, "-o", library]
-    try:
-        subprocess.run(command, check=True)
-    except FileNotFoundError:
-        pytest.skip("needs a C compiler")
-    decode = ctypes.CDLL(str(library)).mf_decode_peaks
+    core = compiled_for(instructions, sources, tmp_path, optimized=optimized)
     for n in (5, 63, 64, 1000, 4096, 7840, 9000):
-        data = peaks.write(update(n, rng), 246, 3)[: 2 + -(-n // 8)]
+        data = peaks.write(update(n, rng), 246, 3)
         values = np.empty(n, np.float32)
-        assert decode(data, len(data), n, ctypes.c_size_t(values.ctypes.data)) == 0
+        assert core.mf_decode_peaks(data, len(data), n, c_size_t(values.ctypes.data)) == 0
         assert values.tobytes() == peaks.read(data, n).tobytes(), n
