@@ -1,6 +1,6 @@
 """The rotation of peaks in C: the reference's bits at every size and for every instruction set."""
 
-from ctypes import c_size_t
+from ctypes import byref, c_int32, c_size_t
 
 import numpy as np
 import pytest
@@ -37,7 +37,14 @@ def test_whatever_the_compiler_makes_of_the_loops_has_the_same_bits(
     sources = sorted((CORE / "src" / "codec").glob("*.c"))
     core = compiled_for(instructions, sources, tmp_path, optimized=optimized)
     for n in (5, 63, 64, 1000, 4096, 7840, 9000):
-        data = peaks.write(update(n, rng), 246, 3)
-        values = np.empty(n, np.float32)
-        assert core.mf_decode_peaks(data, len(data), n, c_size_t(values.ctypes.data)) == 0
+        delta = update(n, rng)
+        data = peaks.write(delta, 246, 3)
+        values, coded, size = np.empty(n, np.float32), np.empty(246, np.uint8), c_int32()
+        assert core.mf_decode_peaks(data, len(data), n, at(values)) == 0
         assert values.tobytes() == peaks.read(data, n).tobytes(), n
+        assert core.mf_encode_peaks(at(delta), n, 3, 246, at(coded), byref(size)) == 0
+        assert coded[: size.value].tobytes() == data, n
+
+
+def at(array):
+    return c_size_t(array.ctypes.data)

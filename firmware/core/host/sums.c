@@ -5,22 +5,13 @@
 #include "codec/steps.h"
 #include "kernels/widest.h"
 
-#define ROUNDING 0x1.8p52 /* a double of this size has its last bit at 1 */
+#define ROUNDING 0x1.8p52 /* of a double of this size the last bit is worth 1 */
 #define HIGH     0x1p32
 
 static inline uint64_t bits_of(double value) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
     return bits;
-}
-
-/* As integers, magnitudes are ordered, and infinities and NaN are the largest. */
-MF_LOOPS within_loops(const float *values, int32_t n, int32_t most, int32_t *outside) {
-    int32_t any = 0;
-    for (int32_t i = 0; i < n; i++) {
-        any |= (int32_t)mf_size_of(values[i]) > most;
-    }
-    *outside = any;
 }
 
 /* SSE2 and AVX2 cannot make an int64 of a double.  What is added to ROUNDING is rounded to an
@@ -38,15 +29,11 @@ MF_LOOPS add_loops(const float *restrict values, double factor, int64_t *restric
     }
 }
 
-MF_WIDEST(within, (const float *values, int32_t n, int32_t most, int32_t *outside),
-          (values, n, most, outside))
 MF_WIDEST(add, (const float *values, double factor, int64_t *total, int32_t n),
           (values, factor, total, n))
 
 int mf_within(const float *values, int32_t n, float limit) {
-    int32_t outside;
-    within(values, n, (int32_t)mf_size_of(limit), &outside);
-    return !outside;
+    return mf_largest(values, n) <= mf_size_of(limit);
 }
 
 void mf_add_rounded(const float *values, double factor, int64_t *total, int32_t n) {

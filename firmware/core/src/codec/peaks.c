@@ -33,22 +33,25 @@ static cells cells_of(int32_t n, int32_t size) {
     return (cells){bits < n ? bits : n, 0};
 }
 
-static void put_bits(uint8_t *data, int32_t at, uint32_t word, int32_t bits) {
-    for (int32_t i = bits; i-- > 0; at++) {
-        data[at / 8] |= (uint8_t)((word >> i & 1) << (7 - at % 8));
+/* A row of words of up to 31 bits each, the highest bit first. */
+typedef struct {
+    uint64_t held; /* whose lowest `bits` were not read, or not written, yet */
+    int32_t bits;
+    int32_t at; /* bytes that were read, or written */
+} row;
+
+static void write_bits(row *to, uint8_t *data, uint32_t word, int32_t bits) {
+    to->held = to->held << bits | word;
+    to->bits += bits;
+    while (to->bits >= 8) {
+        to->bits -= 8;
+        data[to->at++] = (uint8_t)(to->held >> to->bits);
     }
 }
 
-/* Bits that are read one word after another, the highest first. */
-typedef struct {
-    const uint8_t *next;
-    uint64_t held; /* whose lowest `bits` were not read yet */
-    int32_t bits;
-} reader;
-
-static uint32_t read_bits(reader *from, int32_t bits) {
+static uint32_t read_bits(row *from, const uint8_t *data, int32_t bits) {
     while (from->bits < bits) {
-        from->held = from->held << 8 | *from->next++;
+        from->held = from->held << 8 | data[from->at++];
         from->bits += 8;
     }
     from->bits -= bits;
@@ -80,13 +83,14 @@ mf_status mf_encode_peaks(float *delta, int32_t n, uint32_t seed, int32_t budget
     *size = budget < longest(n) ? budget : longest(n);
     memset(data, 0, (size_t)*size);
     const cells c = cells_of(n, *size);
+    row words = {0, 0, HEAD};
     for (int32_t i = 0; i < c.count; i++) {
         const float *cell = delta + ((ptrdiff_t)i << c.place);
         const int32_t peak = peak_of(cell, 1 << c.place);
         mass += (double)mf_float_of(mf_size_of(cell[peak]));
-        put_bits(data + HEAD, i * (c.place + 1), (uint32_t)peak << 1 | (cell[peak] < 0.0f),
-                 c.place + 1);
+        write_bits(&words, data, (uint32_t)peak << 1 | (cell[peak] < 0.0f), c.place + 1);
     }
+    write_bits(&words, data, 0, -words.bits & 7); /* fill up the last byte */
     data[0] = (uint8_t)seed;
     /* unbiased: the scale of DRIVE (arXiv:2105.08339) */
     if (mass > 0.0) {
@@ -109,9 +113,9 @@ mf_status mf_decode_peaks(const uint8_t *data, int32_t size, int32_t n, float *v
         return MF_OK;
     }
     const cells c = cells_of(n, size);
-    reader words = {data + HEAD, 0, 0};
+    row words = {0, 0, HEAD};
     for (int32_t i = 0; i < c.count; i++) {
-        const uint32_t word = read_bits(&words, c.place + 1);
+        const uint32_t word = read_bits(&words, data, c.place + 1);
         values[(i << c.place) + (int32_t)(word >> 1)] = mf_float_of(magnitude | word << 31);
     }
     mf_turn_back(values, n, seed);
