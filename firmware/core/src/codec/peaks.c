@@ -36,11 +36,11 @@ static cells cells_of(int32_t n, int32_t size) {
 /* A row of words of up to 31 bits each, the highest bit first. */
 typedef struct {
     uint64_t held; /* whose lowest `bits` were not read, or not written, yet */
-    int32_t bits;
+    uint32_t bits;
     int32_t at; /* bytes that were read, or written */
 } row;
 
-static void write_bits(row *to, uint8_t *data, uint32_t word, int32_t bits) {
+static void write_bits(row *to, uint8_t *data, uint32_t word, uint32_t bits) {
     to->held = to->held << bits | word;
     to->bits += bits;
     while (to->bits >= 8) {
@@ -49,7 +49,7 @@ static void write_bits(row *to, uint8_t *data, uint32_t word, int32_t bits) {
     }
 }
 
-static uint32_t read_bits(row *from, const uint8_t *data, int32_t bits) {
+static uint32_t read_bits(row *from, const uint8_t *data, uint32_t bits) {
     while (from->bits < bits) {
         from->held = from->held << 8 | data[from->at++];
         from->bits += 8;
@@ -83,12 +83,13 @@ mf_status mf_encode_peaks(float *delta, int32_t n, uint32_t seed, int32_t budget
     *size = budget < longest(n) ? budget : longest(n);
     memset(data, 0, (size_t)*size);
     const cells c = cells_of(n, *size);
+    const uint32_t length = (uint32_t)c.place + 1;
     row words = {0, 0, HEAD};
     for (int32_t i = 0; i < c.count; i++) {
         const float *cell = delta + ((ptrdiff_t)i << c.place);
         const int32_t peak = peak_of(cell, 1 << c.place);
         mass += (double)mf_float_of(mf_size_of(cell[peak]));
-        write_bits(&words, data, (uint32_t)peak << 1 | (cell[peak] < 0.0f), c.place + 1);
+        write_bits(&words, data, (uint32_t)peak << 1 | (cell[peak] < 0.0f), length);
     }
     write_bits(&words, data, 0, -words.bits & 7); /* fill up the last byte */
     data[0] = (uint8_t)seed;
@@ -113,9 +114,10 @@ mf_status mf_decode_peaks(const uint8_t *data, int32_t size, int32_t n, float *v
         return MF_OK;
     }
     const cells c = cells_of(n, size);
+    const uint32_t length = (uint32_t)c.place + 1;
     row words = {0, 0, HEAD};
     for (int32_t i = 0; i < c.count; i++) {
-        const uint32_t word = read_bits(&words, data, c.place + 1);
+        const uint32_t word = read_bits(&words, data, length);
         values[(i << c.place) + (int32_t)(word >> 1)] = mf_float_of(magnitude | word << 31);
     }
     mf_turn_back(values, n, seed);
