@@ -19,6 +19,9 @@ from typing import NewType
 import numpy as np
 from numpy.typing import NDArray
 
+from core.library import present
+from core.sums import add_rounded, within
+
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Plausible = NewType("Plausible", F32)  # an update that `plausible` has let pass
@@ -53,10 +56,8 @@ class Accumulator:
         assert delta.shape == self._total.shape
         assert 1 <= samples <= MOST_SAMPLES
         assert self.count < self._cohort, "the round machine lets each member in once"
-        # Exact: 24 bits times at most 21.
-        scaled = np.multiply(delta, samples * 2.0**self._bits, dtype=np.float64)
-        np.rint(scaled, out=scaled)
-        self._total += scaled.astype(np.int64)
+        add = add_rounded if present() else _add_rounded
+        add(self._total, delta, samples * 2.0**self._bits)
         self.count += 1
         self.samples += samples
 
@@ -68,10 +69,23 @@ class Accumulator:
 
 def plausible(delta: F32) -> Plausible:
     """The same update; OutOfRangeError for values that are not finite or above LIMIT in size."""
-    # Written so that NaN fails: every comparison with it is false.
-    if delta.size and not (delta.max() <= LIMIT and delta.min() >= -LIMIT):
+    if not (within if present() else _within)(delta, LIMIT):
         worst = delta[~(np.abs(delta) <= LIMIT)][0]
         raise OutOfRangeError(
             f"update holds {worst}; values from -{LIMIT:g} to {LIMIT:g} are allowed"
         )
     return Plausible(delta)
+
+
+def _add_rounded(total: NDArray[np.int64], values: F32, factor: float) -> None:
+    """What core.sums does, without the core."""
+    # Exact: 24 bits times at most 21.
+    scaled = np.multiply(values, factor, dtype=np.float64)
+    np.rint(scaled, out=scaled)
+    total += scaled.astype(np.int64)
+
+
+def _within(values: F32, limit: float) -> bool:
+    """What core.sums does, without the core."""
+    # Written so that NaN fails: every comparison with it is false.
+    return not values.size or bool(values.max() <= limit and values.min() >= -limit)

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator import accumulate
 from aggregator.accumulate import LIMIT, MOST_SAMPLES, Accumulator, OutOfRangeError, plausible
 
 updates = st.lists(
@@ -13,6 +14,13 @@ updates = st.lists(
     min_size=1,
     max_size=12,
 )
+
+
+@pytest.fixture(params=["in the core", "in NumPy"])
+def anywhere(request, monkeypatch):
+    """Where sums are made: what holds in one holds in the other."""
+    if request.param == "in NumPy":
+        monkeypatch.setattr(accumulate, "present", lambda: False)
 
 
 def summed(items, cohort=12):
@@ -40,6 +48,25 @@ def test_the_mean_is_that_of_numpy_on_ordinary_updates(rng):
     np.testing.assert_allclose(total.mean(), expected, rtol=0, atol=1e-10)
 
 
+def test_the_core_and_numpy_sum_to_the_same_bits(rng, monkeypatch):
+    """Of every magnitude, both zeros and the largest among them, and halves of what is kept."""
+    odd = np.float32([0.0, -0.0, LIMIT, -LIMIT, 2**-149, 2**-31, -(2**-31), 3 * 2**-31])
+    items = []
+    for samples in (1, 2, 3, 60, 2**15 + 1, MOST_SAMPLES):
+        sizes = 2.0 ** rng.uniform(-40, 6, 1000) * rng.choice([-1, 1], 1000)
+        values = np.where(rng.random(1000) < 0.3, rng.choice(odd, 1000), sizes)
+        items.append((plausible(values.astype(np.float32)), samples))
+    totals = []
+    for core in (True, False):
+        monkeypatch.setattr(accumulate, "present", lambda core=core: core)
+        total = Accumulator(1000, len(items))
+        for delta, samples in items:
+            total.add(delta, samples)
+        totals.append(total)
+    assert totals[0]._total.tolist() == totals[1]._total.tolist()
+    assert totals[0].mean().tobytes() == totals[1].mean().tobytes()
+
+
 @given(updates, st.randoms(use_true_random=False))
 def test_the_order_of_arrival_cannot_change_a_bit(items, random):
     shuffled = list(items)
@@ -64,11 +91,14 @@ def test_the_largest_updates_of_a_whole_cohort_do_not_overflow(cohort):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 64.00001, -65.0])
+@pytest.mark.usefixtures("anywhere")
 def test_a_value_that_is_not_finite_or_too_large_is_refused(bad):
-    with pytest.raises(OutOfRangeError, match="-64 to 64"):
-        plausible(np.float32([0, bad, 0, 0]))
+    values = np.float32([0, bad, 0, 999])
+    with pytest.raises(OutOfRangeError, match=f"holds {values[1]};.*-64 to 64"):
+        plausible(values)
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_a_plausible_update_stays_as_it_is():
     for values in ([LIMIT, -LIMIT, 0.0], []):
         assert plausible(np.float32(values)).tolist() == values

@@ -12,6 +12,7 @@ TESTS = (
     "test_train_stored.py",
     "test_train_zeros.py",
     "test_int8_refusals.py",
+    "test_sums.py",
 )
 
 

@@ -1,5 +1,7 @@
 #include "codec/steps.h"
 
+#include "kernels/widest.h"
+
 enum { LEAST_EXPONENT = 127 - 26 }; /* of step code 0, biased */
 
 uint32_t mf_step_bits(uint32_t code) {
@@ -18,12 +20,19 @@ uint32_t mf_step_for(uint32_t least) {
     return code;
 }
 
-uint32_t mf_largest(const float *values, int32_t n) {
-    uint32_t top = 0;
+MF_LOOPS largest_loops(const float *values, int32_t n, uint32_t *largest) {
+    int32_t top = 0; /* signed, as SSE2 compares */
     for (int32_t i = 0; i < n; i++) {
-        if (mf_size_of(values[i]) > top) {
-            top = mf_size_of(values[i]);
-        }
+        const int32_t size = (int32_t)mf_size_of(values[i]);
+        top = size > top ? size : top;
     }
+    *largest = (uint32_t)top;
+}
+
+MF_WIDEST(largest, (const float *values, int32_t n, uint32_t *top), (values, n, top))
+
+uint32_t mf_largest(const float *values, int32_t n) {
+    uint32_t top;
+    largest(values, n, &top);
     return top;
 }

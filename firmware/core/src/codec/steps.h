@@ -31,7 +31,7 @@ uint32_t mf_step_bits(uint32_t code);
 /* The code of the largest step whose bits are at most `least`, or 0. */
 uint32_t mf_step_for(uint32_t least);
 
-/* The bits of the largest magnitude of n values. */
+/* The bits of the largest magnitude of n values, infinity and NaN being larger than numbers. */
 uint32_t mf_largest(const float *values, int32_t n);
 
 #endif
