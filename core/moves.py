@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.codec import OK, CodedError
 from core.library import address_of, library
+from core.train import Status
 
 BOOL = NDArray[np.bool_]
 F32 = NDArray[np.float32]
@@ -45,7 +46,7 @@ def _functions() -> ctypes.CDLL:
     core.mf_write_moves.argtypes = (address, number, address)
     core.mf_write_moves.restype = c_size_t
     core.mf_read_moves.argtypes = (c_char_p, size, address, number, address)
-    core.mf_add_moves.argtypes = (address, address, number, address)
+    core.mf_add_moves.argtypes = (address, number, address, number, address)
     core.mf_carry_codes.argtypes = (
         *(address, address, number, address, address, number),
         *(address, POINTER(c_int32)),
@@ -60,12 +61,13 @@ def find_moves(
 
     Raises CodedError.
     """
-    moves, often, found = np.empty(codes.size, np.int64), np.empty(RARE + 1), Found()
-    held = None if origin is None else _whole(origin, np.int32)
-    codes, mask = _whole(codes, np.int32), _whole(mask, np.bool_)
+    n = codes.size
+    moves, often, found = np.empty(n, np.int64), np.empty(RARE + 1), Found()
+    before = None if origin is None else _whole(origin, np.int32, n)
+    after, mask = _whole(codes, np.int32, n), _whole(mask, np.bool_, n)
     status = _functions().mf_find_moves(
-        *(0 if held is None else held.ctypes.data, codes.ctypes.data, mask.ctypes.data),
-        *(codes.size, address_of(moves), address_of(often), byref(found)),
+        *(0 if before is None else _address(before), _address(after), _address(mask), n),
+        *(address_of(moves), address_of(often), byref(found)),
     )
     _check("mf_find_moves", status)
     return moves[: found.count], often[: found.kinds], found
@@ -73,27 +75,28 @@ def find_moves(
 
 def write_moves(moves: I64) -> bytes:
     """mf_write_moves: of moves (n,), each the difference of two int32."""
-    moves = _whole(moves, np.int64)
+    moves = _whole(moves, np.int64, moves.size)
     data = np.empty(_BYTES * moves.size, np.uint8)
-    size = _functions().mf_write_moves(moves.ctypes.data, moves.size, address_of(data))
+    size = _functions().mf_write_moves(_address(moves), moves.size, address_of(data))
     return data[:size].tobytes()
 
 
 def read_moves(data: bytes, codes: I32, mask: BOOL) -> I32:
     """mf_read_moves: `codes` after the moves.  Raises CodedError."""
-    moved, mask = np.array(codes, np.int32), _whole(mask, np.bool_)
+    moved, mask = np.array(codes, np.int32), _whole(mask, np.bool_, codes.size)
     status = _functions().mf_read_moves(
-        data, len(data), mask.ctypes.data, moved.size, address_of(moved)
+        data, len(data), _address(mask), moved.size, address_of(moved)
     )
     _check("mf_read_moves", status)
     return moved
 
 
 def add_moves(moves: I32, codes: I32, mask: BOOL) -> I32:
-    """mf_add_moves: `codes` after as many moves as the mask has.  Raises CodedError."""
-    moved, moves, mask = np.array(codes, np.int32), _whole(moves, np.int32), _whole(mask, np.bool_)
+    """mf_add_moves: `codes` after the moves.  Raises CodedError."""
+    moved, mask = np.array(codes, np.int32), _whole(mask, np.bool_, codes.size)
+    moves = _whole(moves, np.int32, moves.size)
     status = _functions().mf_add_moves(
-        moves.ctypes.data, mask.ctypes.data, moved.size, address_of(moved)
+        _address(moves), moves.size, _address(mask), moved.size, address_of(moved)
     )
     _check("mf_add_moves", status)
     return moved
@@ -104,20 +107,30 @@ def carry_codes(codes: I32, changed: BOOL, ratios: F32, channels: I32, mask: BOO
 
     Raises CodedError.
     """
-    other, number = np.array(codes, np.int32), c_int32()
-    changed, ratios = _whole(changed, np.bool_), _whole(ratios, np.float32)
-    channels, mask = _whole(channels, np.int32), _whole(mask, np.bool_)
+    carried, number, scales = np.array(codes, np.int32), c_int32(), ratios.size
+    changed, ratios = _whole(changed, np.bool_, scales), _whole(ratios, np.float32, scales)
+    channels, mask = _whole(channels, np.int32, codes.size), _whole(mask, np.bool_, codes.size)
     status = _functions().mf_carry_codes(
-        *(changed.ctypes.data, ratios.ctypes.data, ratios.size, channels.ctypes.data),
-        *(mask.ctypes.data, other.size, address_of(other), byref(number)),
+        *(_address(changed), _address(ratios), scales, _address(channels)),
+        *(_address(mask), carried.size, address_of(carried), byref(number)),
     )
     _check("mf_carry_codes", status)
-    return other if number.value else None
+    return carried if number.value else None
 
 
-def _whole(array: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
-    """The array itself where C can read it as it lies; who asks for its address must hold it."""
+def _whole(array: NDArray[Any], kind: type[np.generic], size: int) -> NDArray[Any]:
+    """The array, itself if C can read it as it lies; it has to outlive what is told its address.
+
+    Raises CodedError for one of another size, which C could not know.
+    """
+    if array.size != size:
+        raise CodedError(f"{array.size} for {size} values", Status.BAD_ARGUMENT)
     return np.ascontiguousarray(array, kind)
+
+
+def _address(array: NDArray[Any]) -> int:
+    """Of a whole array, the quick way if it may be written."""
+    return address_of(array) if array.flags.writeable else array.ctypes.data
 
 
 def _check(call: str, status: int) -> None:

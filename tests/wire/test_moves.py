@@ -160,3 +160,19 @@ def test_a_channel_that_no_scale_has_is_not_looked_up():
             compiled.carry_codes(
                 codes, np.array([True]), np.float32([2]), np.int32([0, channel]), mask
             )
+
+
+def test_arrays_that_do_not_belong_together_are_not_read():
+    codes, mask = np.zeros(4, np.int32), np.ones(4, np.bool_)
+    changed, ratios = np.array([True]), np.float32([2.0])
+    for call in (
+        lambda: compiled.find_moves(codes[:3], codes, mask),
+        lambda: compiled.find_moves(codes, codes, mask[:3]),
+        lambda: compiled.read_moves(bytes(4), codes, mask[:3]),
+        lambda: compiled.add_moves(codes[:3], codes, mask),
+        lambda: compiled.add_moves(codes, codes[:3], mask[:3]),
+        lambda: compiled.carry_codes(codes, changed, ratios, codes[:3], mask),
+        lambda: compiled.carry_codes(codes, changed[:0], ratios, codes, mask),
+    ):
+        with pytest.raises(CodedError, match="BAD_ARGUMENT"):
+            call()

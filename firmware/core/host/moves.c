@@ -83,13 +83,21 @@ mf_status mf_read_moves(const uint8_t *data, size_t size, const uint8_t *mask, i
     return at == end ? MF_OK : MF_BAD_DATA;
 }
 
-mf_status mf_add_moves(const int32_t *moves, const uint8_t *mask, int32_t n, int32_t *codes) {
+mf_status mf_add_moves(const int32_t *moves, int32_t count, const uint8_t *mask, int32_t n,
+                       int32_t *codes) {
+    int32_t at = 0;
     for (int32_t i = 0; i < n; i++) {
-        if (mask[i] != 0 && !add(&codes[i], *moves++)) {
+        if (mask[i] == 0) {
+            continue;
+        }
+        if (at == count) {
+            return MF_BAD_ARGUMENT;
+        }
+        if (!add(&codes[i], moves[at++])) {
             return MF_BAD_DATA;
         }
     }
-    return MF_OK;
+    return at == count ? MF_OK : MF_BAD_ARGUMENT;
 }
 
 /* The nearest integer, halves to even; 0 for one that no difference begins at. */

@@ -53,9 +53,10 @@ MF_EXPORT mf_status mf_read_moves(const uint8_t *data, size_t size, const uint8_
 
 /* Add such a move to each code under the mask.
  *
+ * MF_BAD_ARGUMENT: they are not `count` codes.
  * MF_BAD_DATA: a code leaves int32; `codes` are then of no use. */
-MF_EXPORT mf_status mf_add_moves(const int32_t *moves, const uint8_t *mask, int32_t n,
-                                 int32_t *codes);
+MF_EXPORT mf_status mf_add_moves(const int32_t *moves, int32_t count, const uint8_t *mask,
+                                 int32_t n, int32_t *codes);
 
 /* What the codes are nearest to when scales change: each code under the mask whose scale has
  * `changed` is multiplied by the ratio of that and rounded, half to even.  One that would be 2^30
