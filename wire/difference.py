@@ -9,6 +9,7 @@ docs/protocol.md gives the layout.
 from __future__ import annotations
 
 import zlib
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from wire.codecs.microfed import MOST, code_differences, read_differences
 from wire.errors import CodecError
 from wire.leb128 import BYTES as LEB_BYTES
-from wire.leb128 import leb128, numbers
+from wire.leb128 import leb128_of, number
+from wire.moves import Moves, add_moves, carry_codes, find_moves, read_moves, write_moves
 from wire.packing import pack, unpack
 
 # The share of codes that move up to which the coder of updates is the shorter way, and beyond
@@ -25,9 +27,7 @@ from wire.packing import pack, unpack
 # fashion.
 SPARSE = 0.25
 OVERHEAD = 1.1  # what the coder takes of dense differences, for each bit by their frequencies
-RARE = 1 << 12  # larger ones count as one
 CODED, CARRIED, WHOLE = 2, 3, 4  # the first byte, beside the two of wire.packing
-_INT32 = np.iinfo(np.int32)
 
 
 class Codes(NamedTuple):
@@ -46,26 +46,22 @@ class Frame(NamedTuple):
 
 def check_of(codes: Codes) -> int:
     """What tells one version from another of the same number: CRC-32 of codes and scales."""
-    return zlib.crc32(codes.codes.astype("<i4").tobytes() + codes.scales.astype("<f4").tobytes())
+    check = zlib.crc32(np.ascontiguousarray(codes.codes, "<i4").data)
+    return zlib.crc32(np.ascontiguousarray(codes.scales, "<f4").data, check)
 
 
 def carried(old: Codes, scales: NDArray[np.float32], frame: Frame) -> NDArray[np.int32]:
     """The codes that `old` would have with other scales: what its values are nearest to.
 
-    In float32, each operation rounded once, so a device finds the same; a code that would
-    be MOST or beyond becomes 0.
+    As carry_codes has it; `old.codes` itself where that is all the same.
     """
-    other = old.scales.view(np.uint32) != scales.view(np.uint32)
-    if not other.any():
-        return old.codes
-    changed = other[frame.channels] & frame.mask
+    changed = old.scales.view(np.uint32) != scales.view(np.uint32)
     if not changed.any():
         return old.codes
-    with np.errstate(all="ignore"):  # what overflows becomes 0 below
-        ratio = (old.scales / scales)[frame.channels]
-        moved = np.rint(old.codes.astype(np.float32) * ratio)
-        moved = np.where(np.abs(moved) < MOST, moved, np.float32(0)).astype(np.int32)
-    return np.where(changed, moved, old.codes)
+    with np.errstate(all="ignore"):
+        ratios = old.scales / scales
+    found = carry_codes(old.codes, changed, ratios, frame.channels, frame.mask)
+    return old.codes if found is None else found
 
 
 def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
@@ -73,43 +69,36 @@ def encode_difference(old: Codes, new: Codes, frame: Frame) -> bytes:
 
     Packed where a code moves by more than MOST.  Codes outside the mask must be the same in both.
     """
-    mask, moved = frame.mask, new.codes.astype(np.int64) - old.codes
-    assert not moved[~mask].any(), "a masked code has changed"
-    scales, codes, moves = changed_scales(old.scales, new.scales), new.codes[mask], moved[mask]
-    ways = [(CODED, moves), (WHOLE, codes.astype(np.int64))]
+    moves = find_moves(old.codes, new.codes, frame.mask)
+    scales = changed_scales(old.scales, new.scales)
+    ways = [(CODED, moves), (WHOLE, find_moves(None, new.codes, frame.mask))]
     origin = carried(old, new.scales, frame)
     if origin is not old.codes:
-        ways.insert(1, (CARRIED, codes - origin[mask].astype(np.int64)))
-    far = np.abs(moves).max(initial=0) > MOST
-    shortest = packed(scales, moves) if far or _share(moves) > SPARSE else b""
+        ways.insert(1, (CARRIED, find_moves(origin, new.codes, frame.mask)))
+    far = moves.largest > MOST
+    shortest = packed(scales, moves.values) if far or moves.share > SPARSE else b""
     for how, difference in ways:
-        if np.abs(difference).max(initial=0) > MOST:
+        if difference.largest > MOST:
             continue
         if not shortest or _may_take_less(difference, len(shortest)):
-            found = coded(how, scales, difference)
+            found = coded(how, scales, difference.values)
             if not shortest or len(found) < len(shortest):
                 shortest = found
     return shortest
 
 
-def _may_take_less(difference: NDArray[np.int64], size: int) -> bool:
-    """Whether it is worth the time to code a difference, if that is to take less than `size`."""
-    if _share(difference) <= SPARSE:
+def _may_take_less(moves: Moves, size: int) -> bool:
+    """Whether it is worth the time to code moves, if that is to take less than `size`."""
+    if moves.share <= SPARSE:
         return True
-    often = np.bincount(np.minimum(np.abs(difference), RARE)).astype(np.float64)
-    often = often[often > 0]
-    bits = difference.size * np.log2(difference.size) - np.sum(often * np.log2(often))
-    bits += np.count_nonzero(difference)  # their signs
+    n, often = moves.values.size, moves.often
+    bits = n * np.log2(n) - np.sum(often * np.log2(often)) + moves.moving  # those have a sign
     return bool(OVERHEAD * bits < 8 * size)
-
-
-def _share(difference: NDArray[np.int64]) -> float:
-    return np.count_nonzero(difference) / max(difference.size, 1)
 
 
 def packed(scales: bytes, difference: NDArray[np.int64]) -> bytes:
     """A difference in packed bytes: any code may move to any other."""
-    return pack(scales + leb128((difference << 1) ^ (difference >> 63)))
+    return pack(scales + write_moves(difference))
 
 
 def coded(how: int, scales: bytes, difference: NDArray[np.int64]) -> bytes:
@@ -125,56 +114,40 @@ def apply_difference(data: bytes, old: Codes, frame: Frame) -> Codes:
             that leaves int32, or gives a scale that is not positive and finite.
     """
     n = int(np.count_nonzero(frame.mask))
-    if data[:1] in (bytes([CODED]), bytes([CARRIED]), bytes([WHOLE])):
-        scales, at = _new_scales(old.scales, data[1:])
-        difference = read_differences(data[1 + at :], n).astype(np.int64)
-        origin = old.codes
-        if data[0] == CARRIED:
-            origin = carried(old, scales, frame)
-        elif data[0] == WHOLE:
-            origin = np.where(frame.mask, np.int32(0), old.codes)
-        return Codes(_new_codes(origin, frame.mask, difference), scales)
-    body = unpack(data, LEB_BYTES * (1 + old.scales.size + n) + 4 * old.scales.size, "difference")
-    scales, at = _new_scales(old.scales, body)
-    zigzag, at = numbers(body, at, n, "difference")
-    if at != len(body):
-        raise CodecError("difference", f"{len(body) - at} bytes after the codes", "none")
-    return Codes(_new_codes(old.codes, frame.mask, (zigzag >> 1) ^ -(zigzag & 1)), scales)
+    how, body = data[:1], data[1:]
+    if how not in (bytes([CODED]), bytes([CARRIED]), bytes([WHOLE])):
+        most = LEB_BYTES * (1 + old.scales.size + n) + 4 * old.scales.size
+        scales, body = _new_scales(old.scales, unpack(data, most, "difference"))
+        return Codes(read_moves(body, old.codes, frame.mask), scales)
+    scales, body = _new_scales(old.scales, body)
+    moves = read_differences(body, n)
+    origin = old.codes
+    if how == bytes([CARRIED]):
+        origin = carried(old, scales, frame)
+    elif how == bytes([WHOLE]):
+        origin = np.where(frame.mask, np.int32(0), old.codes)
+    return Codes(add_moves(moves, origin, frame.mask), scales)
 
 
 def changed_scales(old: NDArray[np.float32], new: NDArray[np.float32]) -> bytes:
     """What a difference begins with: how many scales change, which, and to what."""
-    changed = np.flatnonzero(old.view(np.uint32) != new.view(np.uint32))
-    if not changed.size:
-        return b"\0"
-    gaps = np.diff(changed, prepend=-1) - 1
-    head = [leb128(np.array([changed.size]))]
-    for gap, scale in zip(gaps, new[changed].astype("<f4"), strict=True):
-        head += [leb128(np.array([gap])), scale.tobytes()]
+    changed = np.flatnonzero(old.view(np.uint32) != new.view(np.uint32)).tolist()
+    head = [leb128_of(len(changed))]
+    for before, index in pairwise([-1, *changed]):
+        head += [leb128_of(index - before - 1), new[index].astype("<f4").tobytes()]
     return b"".join(head)
 
 
-def _new_codes(
-    old: NDArray[np.int32], mask: NDArray[np.bool_], difference: NDArray[np.int64]
-) -> NDArray[np.int32]:
-    moved = old[mask] + difference
-    if np.any((moved < _INT32.min) | (moved > _INT32.max)):
-        raise CodecError("difference", "a code beyond 32 bits", "int32")
-    codes = old.copy()
-    codes[mask] = moved
-    return codes
-
-
-def _new_scales(old: NDArray[np.float32], body: bytes) -> tuple[NDArray[np.float32], int]:
-    """The scales after the changes at the start of `body`, and the offset behind those."""
+def _new_scales(old: NDArray[np.float32], body: bytes) -> tuple[NDArray[np.float32], bytes]:
+    """The scales after the changes at the start of `body`, and what comes behind those."""
     scales = old.copy()
-    (changed,), at = numbers(body, 0, 1, "difference")
+    changed, at = number(body, 0, "difference")
     if changed > old.size:
         raise CodecError("difference", f"{changed} changed scales", f"at most {old.size}")
     index = -1
     for _ in range(changed):
-        (gap,), at = numbers(body, at, 1, "difference")
-        index += int(gap) + 1
+        gap, at = number(body, at, "difference")
+        index += gap + 1
         if index >= old.size or len(body) < at + 4:
             found = f"scale {index} at byte {at} of {len(body)}"
             raise CodecError("difference", found, f"scales 0 to {old.size - 1}, four bytes each")
@@ -182,4 +155,4 @@ def _new_scales(old: NDArray[np.float32], body: bytes) -> tuple[NDArray[np.float
         at += 4
         if not (np.isfinite(scales[index]) and scales[index] > 0):
             raise CodecError("difference", f"scale {scales[index]}", "a positive finite float")
-    return scales, at
+    return scales, body[at:]

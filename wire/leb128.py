@@ -28,6 +28,26 @@ def leb128(values: NDArray[np.int64]) -> bytes:
     return encoded.tobytes()
 
 
+def leb128_of(value: int) -> bytes:
+    """One number, not negative."""
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def number(data: bytes, at: int, where: str) -> tuple[int, int]:
+    """The number of `data` at offset `at`, and the offset behind it; CodecError as `numbers`."""
+    found = 0
+    for i, byte in enumerate(data[at : at + BYTES]):
+        found |= (byte & 127) << 7 * i
+        if byte < 128:
+            return found, at + i + 1
+    raise CodecError(where, "0 numbers", "1")
+
+
 def numbers(data: bytes, at: int, n: int, where: str) -> tuple[NDArray[np.int64], int]:
     """`n` numbers of `data` from offset `at`, and the offset behind them.
 

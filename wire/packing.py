@@ -15,6 +15,8 @@ _BEST, _QUICK = 9, 4
 _HOPE = 1.05  # the best search finds a tenth more than the quick one, or hardly anything
 _PIECES, _PIECE = 8, 128  # of bytes
 _SHORT = 4096  # bytes: for so little everything is tried
+_MEMORY = 9  # zlib's most
+_BLOCK_BITS = 6  # of memory level m, zlib's blocks have 2^(m + 6) - 1 symbols
 _WINDOW_BITS = 12  # distances stay within 4 KB: a device inflates with a window that small
 
 
@@ -64,7 +66,10 @@ def unpack(packed: bytes, most: int, where: str) -> bytes:
 
 
 def _deflate(data: bytes, strategy: int, level: int) -> bytes:
-    stream = zlib.compressobj(level, zlib.DEFLATED, -_WINDOW_BITS, 9, strategy)
+    memory = _MEMORY
+    if strategy == zlib.Z_HUFFMAN_ONLY:  # it searches nothing: room for one block is enough
+        memory = max(1, min(memory, (len(data) + 1).bit_length() - _BLOCK_BITS))
+    stream = zlib.compressobj(level, zlib.DEFLATED, -_WINDOW_BITS, memory, strategy)
     return stream.compress(data) + stream.flush()
 
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "microfed/codec.h"
+#include "moves.h"
 
 enum { RUNS = 4, MOST = 4 * 1024 };
 
@@ -72,6 +73,32 @@ static void numbers(const uint8_t *data, int32_t size, const int32_t *bounds) {
     free(back);
 }
 
+/* What moves codes from zeros to others takes zeros there again, in bytes of its own. */
+static void moves(const uint8_t *data, int32_t size, int32_t n, uint8_t every) {
+    int32_t *found = calloc((size_t)n * sizeof(int32_t) + 1, 1);
+    int32_t *back = calloc((size_t)n * sizeof(int32_t) + 1, 1);
+    uint8_t *mask = malloc((size_t)n + 1);
+    for (int32_t i = 0; i < n; i++) {
+        mask[i] = i % (every + 1) == 0;
+    }
+    if (mf_read_moves(data, (size_t)size, mask, n, found) == MF_OK) {
+        int64_t *values = malloc((size_t)n * sizeof(int64_t) + 1);
+        uint8_t *again = malloc((size_t)n * MF_MOVE_BYTES + 1);
+        double often[MF_RARE + 1];
+        mf_moves all;
+        assert(mf_find_moves(back, found, mask, n, values, often, &all) == MF_OK);
+        const size_t written = mf_write_moves(values, all.count, again);
+        assert(written <= (size_t)size); /* who wrote `data` may have taken more than it needs */
+        assert(mf_read_moves(again, written, mask, n, back) == MF_OK);
+        assert(memcmp(found, back, (size_t)n * sizeof(int32_t)) == 0);
+        free(again);
+        free(values);
+    }
+    free(mask);
+    free(back);
+    free(found);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 3) {
         return 0;
@@ -84,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     codes(message, (int32_t)size - 3, bounds);
     numbers(message, (int32_t)size - 3, bounds);
     peaks(message, (int32_t)size - 3, n);
+    moves(message, (int32_t)size - 3, n % 64, data[2] >> 4);
     free(message);
     return 0;
 }

@@ -10,6 +10,7 @@ from wire.codecs.microfed import Microfed, read_differences
 from wire.codecs.numbers import read_numbers
 from wire.codecs.peaks import Peaks
 from wire.errors import CodecError
+from wire.moves import read_moves
 
 CORPUS = sorted((Path(__file__).parents[1] / "fuzz" / "corpus").iterdir())
 
@@ -34,6 +35,9 @@ def test_no_message_of_the_corpus_is_more_than_a_refusal():
             assert read_numbers(data[3:], bounds, bytes([0, 1, 0, 1])).shape == (n,)
         with contextlib.suppress(CodecError):
             assert np.isfinite(Peaks().decode(data[3:], n, bounds)).all()
+        mask = np.arange(n % 64) % (1 + (data[2] >> 4)) == 0
+        with contextlib.suppress(CodecError):
+            assert not read_moves(data[3:], np.zeros(n % 64, np.int32), mask)[~mask].any()
     assert taken > 5
 
 
