@@ -12,10 +12,10 @@ from wire.errors import CodecError, WireError
 from wire.messages import Block, Decline, Hello, Message, Need, Offer, Presence, Reason
 from wire.topics import Topics
 
-_ALLOWED = {
-    "state": (Presence,),
-    "gateway": (Presence,),
-    "up": (Hello, Need, Block, Offer, Decline),
+_ALLOWED: dict[str, set[type[Message]]] = {
+    "state": {Presence},
+    "gateway": {Presence},
+    "up": {Hello, Need, Block, Offer, Decline},
 }
 
 
@@ -44,7 +44,7 @@ def read(topics: Topics, topic: str, payload: bytes) -> tuple[str, Message | OfG
         message = decode(payload)
     except WireError:
         return device, Reason.MALFORMED
-    if not isinstance(message, _ALLOWED[channel]):
+    if type(message) not in _ALLOWED[channel]:
         return device, Reason.MALFORMED
     if channel == "gateway" and isinstance(message, Presence):
         return device, OfGateway(message)

@@ -9,7 +9,7 @@ map whose keys are arrays with one hash takes seconds, a bignum any time.)
 from __future__ import annotations
 
 import struct
-from typing import Any, NoReturn
+from typing import Any
 
 from wire.errors import WireError
 
@@ -17,26 +17,32 @@ MAX_ITEMS = 256  # keys and values together; the largest message of this version
 MAX_DEPTH = 8
 
 UINT, BYTES, TEXT, ARRAY, MAP = 0, 2, 3, 4, 5  # major types
-_HEADS = [[bytes([major << 5 | n]) for n in range(24)] for major in range(6)]
+_HEADS = [
+    [bytes([major << 5 | n] if n < 24 else [major << 5 | 24, n]) for n in range(256)]
+    for major in range(6)
+]
 _SIMPLE = {20: False, 21: True, 22: None}
+_HALF, _SINGLE, _DOUBLE = struct.Struct(">e"), struct.Struct(">f"), struct.Struct(">d")
+_FLOATS = {25: _HALF.unpack_from, 26: _SINGLE.unpack_from, 27: _DOUBLE.unpack_from}
 _MOST_HALF = 65504.0
-_FLOATS = {25: struct.Struct(">e"), 26: struct.Struct(">f"), 27: struct.Struct(">d")}
 
 
 def head(major: int, n: int) -> bytes:
     """The head of an item, in as few bytes as n ≥ 0 needs: a number itself, or how much follows."""
-    if n < 24:
+    if n < 256:
         return _HEADS[major][n]
-    size = max((n.bit_length() + 7) // 8, 1)
-    info = 24 + (size - 1).bit_length()
-    return bytes([major << 5 | info]) + n.to_bytes(1 << info - 24)
+    info = 25 if n < 1 << 16 else 26 if n < 1 << 32 else 27
+    size = 1 << info - 24
+    return ((major << 5 | info) << 8 * size | n).to_bytes(1 + size)
 
 
 def real_item(value: float) -> bytes:
     """A finite float32, in half precision where that holds it."""
-    single = _FLOATS[26].pack(value)
-    if abs(value) <= _MOST_HALF and _FLOATS[25].unpack(half := _FLOATS[25].pack(value))[0] == value:
-        return b"\xf9" + half
+    single = _SINGLE.pack(value)
+    if single[3] == 0 and abs(value) <= _MOST_HALF:  # as all halves end, but few other values
+        half = _HALF.pack(value)
+        if _HALF.unpack(half)[0] == value:
+            return b"\xf9" + half
     return b"\xfa" + single
 
 
@@ -46,97 +52,101 @@ def read_item(data: bytes) -> Any:
     Raises:
         WireError: names the byte where something else begins.
     """
-    reader = _Reader(data)
-    item = reader.item(MAX_DEPTH)
-    if reader.at < len(data):
-        reader.refuse(f"{len(data) - reader.at} bytes more", "the end")
-    return item
+    try:
+        items, end, _ = _items(data, 0, 1, MAX_ITEMS, MAX_DEPTH)
+    except IndexError:  # of `data`, where an item should begin
+        raise _cut_short(data, len(data), 1) from None
+    if end < len(data):
+        raise _refusal(end, f"{len(data) - end} bytes more", "the end")
+    return items[0]
 
 
-class _Reader:
-    __slots__ = ("at", "data", "items", "size")
+def _items(  # noqa: C901, PLR0912 - one loop: a call for each item would double its time
+    data: bytes, at: int, count: int, room: int, depth: int, *, keyed: bool = False
+) -> tuple[dict[int, Any], int, int]:
+    """So many items from byte `at` on, by the keys before them if `keyed`, else numbered.
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.size = len(data)
-        self.at = 0
-        self.items = 0
-
-    def refuse(self, found: str, allowed: str) -> NoReturn:
-        raise WireError(f"payload byte {self.at}", found, allowed)
-
-    def item(self, depth: int) -> Any:  # noqa: C901 - one arm for each major type
-        self.items += 1
-        if self.items > MAX_ITEMS or depth == 0:
-            self.refuse("one item more", f"{MAX_ITEMS} items, nested {MAX_DEPTH} deep")
-        if self.at >= self.size:
-            self.refuse("0 bytes more", "1")
-        head = self.data[self.at]
-        self.at += 1
-        if head < 24:  # the commonest: a key, or a small number
-            return head
-        major, info = head >> 5, head & 31
-        if major == 7:
-            return self.simple(info)
-        n = info if info < 24 else self.argument(info)
-        value: Any
-        match major:
-            case 0:
-                value = n
-            case 2:
-                value = self.take(n)
-            case 5:
-                value = self.map(n, depth)
-            case 3:
-                value = self.text(n)
-            case 4:
-                value = [self.item(depth - 1) for _ in range(n)]
-            case 1:
-                value = -1 - n
-            case _:
-                self.refuse(f"tag {n}", "no tags")
-        return value
-
-    def take(self, n: int) -> bytes:
-        end = self.at + n
-        if end > self.size:
-            self.refuse(f"{self.size - self.at} bytes more", f"{n}")
-        taken = self.data[self.at : end]
-        self.at = end
-        return taken
-
-    def argument(self, info: int) -> int:
-        if info > 27:
-            self.refuse(f"additional information {info}", "a definite length")
-        return int.from_bytes(self.take(1 << info - 24))
-
-    def text(self, n: int) -> str:
-        octets = self.take(n)
-        try:
-            return octets.decode()
-        except UnicodeDecodeError as error:
-            self.refuse(str(error), "UTF-8")
-
-    def map(self, n: int, depth: int) -> dict[int, Any]:
-        items: dict[int, Any] = {}
-        for _ in range(n):
-            if self.at < self.size and self.data[self.at] < 24:  # as nearly all keys are
-                key = self.data[self.at]
-                self.at += 1
-                self.items += 1
-            else:
-                key = self.item(depth - 1)
-            if type(key) is not int or key < 0:
-                self.refuse(f"a key of type {type(key).__name__}", "unsigned integers as keys")
+    Also where they end, and how many more of `room` may follow.
+    """
+    room -= 2 * count if keyed else count
+    if room < 0 or depth == 0 < count:
+        raise _refusal(at, "more items", f"{MAX_ITEMS} items, nested {MAX_DEPTH} deep")
+    size = len(data)
+    items: dict[int, Any] = {}
+    for number in range(count):
+        key = number
+        if keyed:
+            key = data[at]
+            at += 1
+            if key > 23:
+                key, at, room = _large_key(data, at - 1, room, depth)
             if key in items:
-                self.refuse(f"key {key} again", "each key once")
-            items[key] = self.item(depth - 1)
-        return items
+                raise _refusal(at, f"key {key} again", "each key once")
+        first = data[at]
+        at += 1
+        if first < 24:  # the commonest: a small number
+            items[key] = first
+            continue
+        major, n = first >> 5, first & 31
+        start = at
+        if n > 23:  # the argument is in the 1, 2, 4 or 8 bytes that follow
+            at += 1 << n - 24
+            if n > 27:
+                raise _refusal(start, f"additional information {n}", "a definite length")
+            if at > size:
+                raise _cut_short(data, start, at - start)
+            if major < 7:
+                n = int.from_bytes(data[start:at])
+        value: Any = n
+        match major:
+            case 2 | 3:
+                start, at = at, at + n
+                if at > size:
+                    raise _cut_short(data, start, n)
+                value = data[start:at] if major == 2 else _text(data, start, at)
+            case 5:
+                value, at, room = _items(data, at, n, room, depth - 1, keyed=True)
+            case 4:
+                numbered, at, room = _items(data, at, n, room, depth - 1)
+                value = list(numbered.values())
+            case 7 if n in _FLOATS:
+                value = _FLOATS[n](data, start)[0]
+            case 1 | 6 | 7:
+                value = _rare(major, n, at)
+        items[key] = value
+    return items, at, room
 
-    def simple(self, info: int) -> float | bool | None:
-        if info in _FLOATS:
-            number: float = _FLOATS[info].unpack(self.take(_FLOATS[info].size))[0]
-            return number
-        if info not in _SIMPLE:
-            self.refuse(f"simple value or break {info}", "false, true, null or a float")
-        return _SIMPLE[info]
+
+def _large_key(data: bytes, at: int, room: int, depth: int) -> tuple[int, int, int]:
+    """A key that is not one byte, where it ends, and the room that it leaves."""
+    items, at, room = _items(data, at, 1, room + 1, depth)
+    key = items[0]
+    if type(key) is not int or key < 0:
+        raise _refusal(at, f"a key of type {type(key).__name__}", "unsigned integers as keys")
+    return key, at, room
+
+
+def _text(data: bytes, at: int, end: int) -> str:
+    try:
+        return data[at:end].decode()
+    except UnicodeDecodeError as error:
+        raise _refusal(at, str(error), "UTF-8") from None
+
+
+def _rare(major: int, n: int, at: int) -> int | bool | None:
+    """What no field holds: it may stand below a key that this version does not know."""
+    if major == 1:
+        return -1 - n
+    if major == 6:
+        raise _refusal(at, f"tag {n}", "no tags")
+    if n not in _SIMPLE:
+        raise _refusal(at, f"simple value or break {n}", "false, true, null or a float")
+    return _SIMPLE[n]
+
+
+def _cut_short(data: bytes, at: int, wanted: int) -> WireError:
+    return _refusal(at, f"{len(data) - at} bytes more", f"{wanted}")
+
+
+def _refusal(at: int, found: str, allowed: str) -> WireError:
+    return WireError(f"payload byte {at}", found, allowed)

@@ -5,6 +5,8 @@ type.  The number given to each field below is its key on the wire and never
 changes its meaning.  `wire.cbor` turns these objects into bytes and back;
 docs/protocol.md specifies both for people who write a client in C.
 
+A class has no slots: `wire.cbor` fills the dict of an instance at once.
+
 Units: sizes are bytes, times are seconds, `session` and `round` count from 1,
 `version` counts from 0 (the base file as it left the pipeline).
 """
@@ -78,7 +80,7 @@ class Refusal(IntEnum):
     FAILED = 4  # tried, and could not
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Presence:
     """Birth, sleep or death; retained, and the last will of its session.
 
@@ -90,7 +92,7 @@ class Presence:
     status: Status = uint(2, enum=Status)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hello:
     """A device introduces itself, once a session and when the aggregator's session changes."""
 
@@ -105,7 +107,7 @@ class Hello:
     gateway: str = text(9, most=32, default="")  # that speaks for it; empty: it speaks for itself
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Announce:
     """The small retained message that tells every device where the run stands."""
 
@@ -116,7 +118,7 @@ class Announce:
     base: bytes = blob(5, least=DIGEST_BYTES, most=DIGEST_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """An object that can be pulled in blocks: what it is, and what it must hash to."""
 
@@ -132,7 +134,7 @@ class Manifest:
         return self.digest[:OBJECT_ID_BYTES]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recipe:
     """How to train locally.  Values travel as float32."""
 
@@ -148,7 +150,7 @@ class Recipe:
     trains: bytes = blob(10, most=TRAINS_BYTES, default=b"")  # a bit for each tensor; empty: all
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """The aggregator asks one device to take part in one round.
 
@@ -168,7 +170,7 @@ class Task:
     data: bytes = blob(11, most=MAX_BLOCK, default=b"")  # the objects themselves, if they are short
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Need:
     """A receiver asks for the blocks of an object that it lacks.
 
@@ -183,7 +185,7 @@ class Need:
     bitmap: bytes = blob(4, least=1, most=64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """One piece of an object.  Idempotent: it may arrive any number of times."""
 
@@ -201,7 +203,7 @@ def _manifest_of_data(data: Any) -> Any:
     return Manifest(Kind.UPDATE, len(data), digest_of(data))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Offer:
     """A device has an update.  A short one rides along; a long one is pulled in blocks.
 
@@ -222,7 +224,7 @@ class Offer:
     trains: bytes = blob(11, most=TRAINS_BYTES, default=b"")  # as in Recipe: whose values it has
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdict:
     """The aggregator's answer to an Offer; repeated whenever the Offer is, and after a Hello."""
 
@@ -231,7 +233,7 @@ class Verdict:
     reason: Reason = uint(3, enum=Reason)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decline:
     """A device chosen for a round will not take part in it."""
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 PREFIX = "microfed/v1"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_WRITTEN = re.compile(
+    f"{PREFIX}/([^/]+)/(?:d/({_NAME.pattern})/(state|up)|g/({_NAME.pattern})/state)"
+)
 
 
 def check_name(what: str, name: str) -> str:
@@ -61,13 +64,10 @@ class Topics:
 
         Of a gateway's state it is (gateway, "gateway").
         """
-        parts = topic.split("/")
-        if len(parts) != 6 or "/".join(parts[:2]) != PREFIX or parts[2] != self.fleet:
+        written = _WRITTEN.fullmatch(topic)
+        if written is None:
             return None
-        if not _NAME.fullmatch(parts[4]):
+        fleet, device, channel, gateway = written.groups()
+        if fleet != self.fleet:
             return None
-        if parts[3] == "g" and parts[5] == "state":
-            return parts[4], "gateway"
-        if parts[3] == "d" and parts[5] in ("state", "up"):
-            return parts[4], parts[5]
-        return None
+        return (device, channel) if device else (gateway, "gateway")
