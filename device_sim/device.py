@@ -96,8 +96,6 @@ def _receive(turn: Turn, topic: Topic, payload: bytes) -> None:
         turn.refuse("malformed")
         return
     match topic, message:
-        case Topic.ANNOUNCE, Announce():
-            _announce(turn, message)
         case Topic.DOWN, Task():
             _task(turn, message)
         case Topic.DOWN, Block():
@@ -106,6 +104,8 @@ def _receive(turn: Turn, topic: Topic, payload: bytes) -> None:
             serve_update(turn, message)
         case Topic.DOWN, Verdict():
             take_verdict(turn, message)
+        case Topic.ANNOUNCE, Announce():
+            _announce(turn, message)
         case _:
             turn.refuse(f"unexpected: {type(message).__name__}")
 
@@ -125,17 +125,17 @@ def _connect(turn: Turn) -> None:
 
 def _announce(turn: Turn, announce: Announce) -> None:
     before, job = turn.device.announced, turn.device.job
-    turn.change(announced=announce)
     if announce.phase is Phase.FINISHED:
+        turn.change(announced=announce)
         wind_up(turn)
         return
+    if announce != before:
+        turn.change(announced=announce, hello=turn.first_hello)
     stranger = before is None or before.session != announce.session
     if job and _gone_by(job, announce, stranger):
         set_aside(turn, job)
     if stranger:
         turn.say_hello()
-    if announce != before:
-        turn.expect_hello()
 
 
 def _gone_by(job: Job, announce: Announce, stranger: bool) -> bool:
