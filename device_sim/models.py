@@ -137,8 +137,9 @@ class Models:
     def _shared(self, model: Model) -> Model:
         """The Model of the same parameters that was reached on another path, if there is one."""
         other = self._versions.setdefault((model.base, model.version, model.check), model)
-        same = np.array_equal(other.weights.codes, model.weights.codes) and np.array_equal(
-            other.weights.scales, model.weights.scales
+        same = other is model or (
+            np.array_equal(other.weights.codes, model.weights.codes)
+            and np.array_equal(other.weights.scales, model.weights.scales)
         )
         return other if same else model
 
