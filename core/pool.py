@@ -7,106 +7,100 @@ it longer than a short one lasts.  These threads never need it.
 from __future__ import annotations
 
 import ctypes
-from ctypes import Structure, c_double, c_float, c_int32, c_size_t, c_uint32
+from ctypes import Array, Structure, c_char, c_double, c_float, c_int32, c_size_t, c_uint32
 from functools import cache
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.library import address_of
 from core.train import F32, Plan, Recipe, Samples, functions
 
 T = TypeVar("T")
 
 
-class Fitting:
-    """Samples x, float32, and classes y, int32, whole and found to fit, as the core takes them."""
-
-    def __init__(self, x: F32, y: NDArray[np.int32]) -> None:
-        self.samples = Samples(x.ctypes.data, y.ctypes.data, len(x))
-        self._held = x, y
-
-
-class _Coding(Structure):
-    _fields_ = (
-        ("chosen", c_size_t),
-        ("parameters", c_int32),
-        ("budget", c_int32),
-        ("delta", c_size_t),
-        ("data", c_size_t),
-        ("size", c_int32),
-    )
-
-
-class Training(Structure):
-    """mf_training; pointers as addresses.  `held` keeps alive what they point to."""
+class Lesson(Structure):
+    """mf_lesson: what the trainings of a cohort have in common; pointers as addresses."""
 
     _fields_ = (
         ("plan", c_size_t),
         ("recipe", c_size_t),
-        ("samples", Samples),
         ("received", c_size_t),
         ("mask", c_size_t),
-        ("weights", c_size_t),
-        ("losses", c_float * 2),
-        ("coding", _Coding),
+        ("chosen", c_size_t),
+        ("parameters", c_int32),
+        ("budget", c_int32),
+    )
+
+    held: tuple[Any, ...]  # what they point to
+    room: type[Array[c_char]]  # for the result of one
+
+    @classmethod
+    def of(cls, plan: Plan, recipe: Recipe, received: F32, mask: NDArray[np.uint8]) -> Lesson:
+        """What Plan.train does with the same arguments."""
+        lesson = cls(plan.address, ctypes.addressof(recipe), received.ctypes.data, mask.ctypes.data)
+        lesson.held = plan, recipe, received, mask
+        lesson.parameters = received.size
+        lesson.room = c_char * received.nbytes
+        return lesson
+
+    def code(self, chosen: NDArray[np.bool_], budget: int) -> None:
+        """Give what changes of the chosen parameters, coded as mf_encode_peaks does, alone."""
+        self.held += (chosen,)
+        self.chosen = chosen.ctypes.data
+        self.budget = budget
+        self.room = c_char * budget
+
+    def training(self, samples: Samples, seed: int) -> Training:
+        """One device's; `samples` is of `samples_of`."""
+        room = self.room()
+        training = Training(ctypes.addressof(self), samples, ctypes.addressof(room), seed)
+        training.held = self, samples, room
+        return training
+
+
+def samples_of(x: F32, y: NDArray[np.int32]) -> Samples:
+    """Samples and their classes, both contiguous, as the core takes them."""
+    samples = Samples(x.ctypes.data, y.ctypes.data, len(x))
+    samples.held = x, y
+    return samples
+
+
+class Training(Structure):
+    """mf_training; pointers as addresses."""
+
+    _fields_ = (
+        ("lesson", c_size_t),
+        ("samples", Samples),
+        ("result", c_size_t),
         ("seed", c_uint32),
+        ("size", c_int32),
+        ("losses", c_float * 2),
         ("status", c_int32),
         ("seconds", c_double),
         ("next", c_size_t),
     )
 
-    held: tuple[Any, ...]
-    result: F32  # the trained weights, once it is done
-    update: NDArray[np.uint8] | None = None  # room for them coded
-
-    @classmethod
-    def of(
-        cls,
-        plan: Plan,
-        recipe: Recipe,
-        fitting: Fitting,
-        seed: int,
-        received: F32,
-        mask: NDArray[np.uint8],
-    ) -> Training:
-        """What Plan.train does with the same arguments."""
-        result = np.empty_like(received)
-        training = cls(
-            plan.address,
-            ctypes.addressof(recipe),
-            fitting.samples,
-            received.ctypes.data,
-            mask.ctypes.data,
-            address_of(result),
-            seed=seed,
-        )
-        training.held = plan, recipe, fitting, received, mask
-        training.result = result
-        return training
-
-    def code(self, chosen: NDArray[np.bool_], count: int, budget: int) -> None:
-        """Have what changes of the `count` chosen parameters coded as mf_encode_peaks does."""
-        delta = np.empty(count, np.float32)
-        self.update = np.empty(budget, np.uint8)
-        self.coding = _Coding(
-            *(chosen.ctypes.data, len(chosen), budget, address_of(delta), address_of(self.update))
-        )
-        self.held += chosen, delta
+    held: tuple[Lesson, Samples, Array[c_char]]  # what they point to
 
     @property
-    def coded(self) -> bytes:
+    def weights(self) -> F32:
+        """The trained weights, once it is done, unless they are coded."""
+        return np.frombuffer(memoryview(self.held[2]), np.float32)
+
+    @property
+    def update(self) -> bytes:
         """The update, once it is done; nothing if it was not to be coded, or could not be."""
-        return b"" if self.update is None else self.update[: self.coding.size].tobytes()
+        return ctypes.string_at(self.result, self.size)
 
 
 @cache
 def _functions() -> ctypes.CDLL:
     core = functions()
-    theirs = c_uint32.in_dll(core, "mf_training_size").value
-    if theirs != ctypes.sizeof(Training):
-        raise RuntimeError(f"the core was compiled from other sources: mf_training has {theirs} B")
+    ours = [ctypes.sizeof(Lesson), ctypes.sizeof(Training)]
+    theirs = list((c_uint32 * 2).in_dll(core, "mf_pool_sizes"))
+    if ours != theirs:
+        raise RuntimeError(f"the core was compiled from other sources: structs {theirs}, {ours}")
     core.mf_pool_open.restype = c_size_t
     core.mf_pool_give.argtypes = (c_size_t, c_size_t)
     core.mf_pool_give.restype = None

@@ -138,6 +138,8 @@ class Samples(Structure):
 
     _fields_ = (("x", c_size_t), ("y", c_size_t), ("count", c_int32))
 
+    held: tuple[F32, NDArray[np.int32]]  # what they point to, where the core keeps them
+
 
 class Stored(Structure):
     """mf_stored; pointers as addresses."""

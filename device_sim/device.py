@@ -8,8 +8,6 @@ docs/protocol.md has the flow of a round.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from device_sim.download import ask_again, proceed, take_block
 from device_sim.events import (
     BatteryLow,
@@ -36,9 +34,9 @@ from device_sim.offering import (
     take_verdict,
     wind_up,
 )
+from device_sim.reading import read
 from device_sim.state import RESUME_WAIT, Device, Job, Retry, Stage, nonce_of, same_work
 from device_sim.turn import Turn, unheard
-from wire.cbor import decode
 from wire.errors import WireError
 from wire.messages import (
     Announce,
@@ -83,21 +81,13 @@ def step(  # noqa: C901 - one arm for each event
     return turn.device, tuple(turn.effects)
 
 
-# A cohort is sent equal tasks, needs and blocks, and messages never change: of short ones the
-# last are remembered, by all devices of a process.  A task that brings a model is one of them.
-SHORT = 64 * 1024
-_decode_known = lru_cache(maxsize=64)(decode)
-
-
 def _receive(turn: Turn, topic: Topic, payload: bytes) -> None:
     try:
-        message = _decode_known(payload) if len(payload) <= SHORT else decode(payload)
+        message = read(payload)
     except WireError:
         turn.refuse("malformed")
         return
     match topic, message:
-        case Topic.ANNOUNCE, Announce():
-            _announce(turn, message)
         case Topic.DOWN, Task():
             _task(turn, message)
         case Topic.DOWN, Block():
@@ -106,6 +96,8 @@ def _receive(turn: Turn, topic: Topic, payload: bytes) -> None:
             serve_update(turn, message)
         case Topic.DOWN, Verdict():
             take_verdict(turn, message)
+        case Topic.ANNOUNCE, Announce():
+            _announce(turn, message)
         case _:
             turn.refuse(f"unexpected: {type(message).__name__}")
 
@@ -125,17 +117,17 @@ def _connect(turn: Turn) -> None:
 
 def _announce(turn: Turn, announce: Announce) -> None:
     before, job = turn.device.announced, turn.device.job
-    turn.change(announced=announce)
     if announce.phase is Phase.FINISHED:
+        turn.change(announced=announce)
         wind_up(turn)
         return
+    if announce != before:
+        turn.change(announced=announce, hello=turn.first_hello)
     stranger = before is None or before.session != announce.session
     if job and _gone_by(job, announce, stranger):
         set_aside(turn, job)
     if stranger:
         turn.say_hello()
-    if announce != before:
-        turn.expect_hello()
 
 
 def _gone_by(job: Job, announce: Announce, stranger: bool) -> bool:

@@ -17,12 +17,32 @@ from wire.messages import Block, Kind, Manifest, Refusal, Task
 
 def proceed(turn: Turn) -> None:
     """Take the job's next step: train when the model is there, else pull what is missing."""
+    task, held = turn.job.task, turn.device.model
+    models = turn.device.traits.models
+    known = models.led(held, task)
+    if known is not None:
+        _train(turn, known)
+        return
+    before = len(turn.effects)
+    _go_on(turn)
+    match turn.effects[before:]:
+        case [Train(model=model)] if task.data:  # all came inside the task, and was sound
+            models.remember(held, task, model)
+
+
+def _train(turn: Turn, model: Model) -> None:
+    """Begin the job's training; `model` is what its task wants to be trained."""
+    device, job = turn.device, turn.job
+    kept = kept_for(device.kept, device.said, job.task.round, job.nonce)
+    turn.change(job=job._replace(stage=Stage.TRAINING), model=model, pull=None)
+    turn.do(Train(job.task, model, kept))
+
+
+def _go_on(turn: Turn) -> None:
     _fall_back(turn)
     device, task = turn.device, turn.job.task
     if device.model and _is_what(task, device.model):
-        turn.change(job=turn.job._replace(stage=Stage.TRAINING), pull=None)
-        kept = kept_for(device.kept, device.said, task.round, turn.job.nonce)
-        turn.do(Train(task, device.model, kept))
+        _train(turn, device.model)
         return
     manifest = _next_object(device)
     if manifest is None:
@@ -140,7 +160,7 @@ def _take_object(turn: Turn, manifest: Manifest, data: bytes) -> None:
             turn.change(model=models.start(model.base))
             _fail(turn)
         else:
-            proceed(turn)
+            _go_on(turn)
 
 
 def _fail(turn: Turn) -> None:
@@ -151,7 +171,7 @@ def _fail(turn: Turn) -> None:
     if turn.job.failures >= MAX_FAILURES:
         turn.decline(Refusal.FAILED)
     else:
-        proceed(turn)
+        _go_on(turn)
 
 
 def _new_pull(turn: Turn, manifest: Manifest) -> Pull:

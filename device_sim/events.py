@@ -1,9 +1,13 @@
-"""What can happen to a device, and what it can do: the nouns of the state machine."""
+"""What can happen to a device, and what it can do: the nouns of the state machine.
+
+What comes with every update is a NamedTuple, for the sake of time as in `device_sim.state`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from device_sim.feedback import Kept
 from device_sim.models import Model
@@ -29,16 +33,14 @@ class Lost:
     """The session has ended; nothing that is published now would arrive."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """Bytes from the broker, whoever sent them."""
 
     topic: Topic  # DOWN or ANNOUNCE
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """What local training gave: coded, with the losses on the device's own samples."""
 
     data: bytes
@@ -48,8 +50,7 @@ class Update:
     kept: Kept | None = None  # what updates have left out, once this one is accepted
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
+class Trained(NamedTuple):
     """The work of `task` is done."""
 
     task: Task
@@ -81,8 +82,7 @@ class Stop:
 Event = Connected | Lost | Received | Trained | NotTrained | BatteryLow | Tick | Stop
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """Send a message on an own topic: UP, or STATE (retained)."""
 
     topic: Topic
@@ -90,8 +90,7 @@ class Publish:
     retain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Train:
+class Train(NamedTuple):
     """Do the work of `task` on `model`, and come back with Trained or NotTrained."""
 
     task: Task
@@ -111,8 +110,7 @@ class Refused:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """The aggregator's answer to an own update; comes once for each (round, nonce)."""
 
     round: int

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from core.pool import Training
+from core.train import Status
 from device_sim.events import Update
 from device_sim.feedback import Kept, left_out, owed
 from device_sim.models import Model
@@ -14,7 +15,7 @@ from device_sim.shard import Shard
 from device_sim.trainer import Trained
 from tflite_models.scope import scope_of
 from wire.codec import CODECS
-from wire.codecs.peaks import Peaks, budget_of
+from wire.codecs.peaks import Peaks
 from wire.messages import Task
 
 
@@ -43,22 +44,21 @@ class LocalUpdate:
 
     def begin(self) -> Training | None:
         """The work of core.pool; None without the core.  Raises as all of it does."""
-        base, task = self.model.base, self.task
-        if not isinstance(base.trainer, Native):
+        trainer, task = self.model.base.trainer, self.task
+        if not isinstance(trainer, Native):
             return None
-        training = base.trainer.training(self.model.floats, self.shard, task.recipe, self._seed)
-        if task.codec == Peaks.name:
-            scope = scope_of(base.layout, task.recipe.trains)
-            training.code(scope.mask, scope.size, budget_of(task.budget, scope.size))
-        return training
+        budget = task.budget if task.codec == Peaks.name else None
+        return trainer.training(self.model.floats, self.shard, task.recipe, self._seed, budget)
 
     def finish(self, training: Training) -> Update:
         """The rest, once that is done.  Raises as all of it does."""
-        trained = Native.trained(training, self.task.recipe)
-        data = training.coded
-        if not data:
-            return self._coded(trained)
-        return Update(data, trained.samples, trained.loss_before, trained.loss_after, self.kept)
+        task = self.task
+        if training.size:
+            before, after = training.losses
+            return Update(training.update, training.samples.count, before, after, self.kept)
+        if training.status != Status.OK or task.codec == Peaks.name:
+            return self()  # it fails again, and says what of
+        return self._coded(Native.trained(training, task.recipe))
 
     @property
     def _seed(self) -> int:

@@ -7,6 +7,7 @@ with the last.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ from tflite_models.parameters import Layout, Weights, layout_of, to_float, weigh
 from wire.base import unpack_base
 from wire.difference import Codes, Frame, apply_difference, check_of
 from wire.errors import WireError
-from wire.messages import Manifest
+from wire.messages import Manifest, Task
 
 TrainerOf = Callable[[Graph, Layout], Trainer]
 
@@ -53,7 +54,7 @@ class Model:
     base: Base
     version: int
     weights: Weights
-    path: bytes  # names the objects that gave it, in order
+    path: bytes  # names the objects that first gave it, in order
 
     @cached_property
     def check(self) -> int:
@@ -78,8 +79,11 @@ class Models:
         self._trainer = trainer
         self._most = most
         self._models: WeakValueDictionary[bytes, Model] = WeakValueDictionary()
+        self._versions: WeakValueDictionary[tuple[Base, int, int], Model] = WeakValueDictionary()
         # Apart from version 0: all have gone on from there, and the next still wants the file read.
         self._bases: WeakValueDictionary[bytes, Base] = WeakValueDictionary()
+        # A cohort is sent the same task, and many of it hold the same: (task, from path, to path).
+        self._ways: deque[tuple[Task, bytes, bytes]] = deque(maxlen=8)
 
     def base(self, packed: bytes, manifest: Manifest, digest: bytes) -> Model:
         """Version 0 of the base file that hashes to `digest`, packed as its manifest says.
@@ -114,8 +118,30 @@ class Models:
             except WireError as error:
                 raise DamagedError(str(error)) from error
             weights = Weights(codes.codes, codes.scales)
-            later = self._models[path] = Model(model.base, manifest.target, weights, path)
+            later = self._shared(Model(model.base, manifest.target, weights, path))
+            self._models[path] = later
         return later
+
+    def led(self, held: Model | None, task: Task) -> Model | None:
+        """What the objects inside `task` made of `held` before, if that is remembered."""
+        start = held.path if held else b""
+        for known, begun, ended in self._ways:
+            if known is task and begun == start:
+                return self._models.get(ended)
+        return None
+
+    def remember(self, held: Model | None, task: Task, model: Model) -> None:
+        """Note that the objects inside `task`, all sound, made `model` of `held`."""
+        self._ways.append((task, held.path if held else b"", model.path))
+
+    def _shared(self, model: Model) -> Model:
+        """The Model of the same parameters that was reached on another path, if there is one."""
+        other = self._versions.setdefault((model.base, model.version, model.check), model)
+        same = other is model or (
+            np.array_equal(other.weights.codes, model.weights.codes)
+            and np.array_equal(other.weights.scales, model.weights.scales)
+        )
+        return other if same else model
 
     def _read(self, packed: bytes, digest: bytes) -> Base:
         try:

@@ -6,23 +6,29 @@ twin's by rounding only, and are the same to the last bit on every machine.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core import train as core
-from core.pool import Fitting, Training
+from core.pool import Lesson, Training, samples_of
 from device_sim.lower import lower, step_bytes
 from device_sim.shard import Shard
 from device_sim.trainer import F32, DivergedError, Labels, Trained
-from device_sim.twin.checks import check_inputs, check_labels, check_loss
+from device_sim.twin.checks import (
+    check_inputs,
+    check_labels,
+    check_loss,
+    check_samples,
+    check_weights,
+)
 from device_sim.twin.program import compile_graph
 from tflite_models.errors import ModelError
 from tflite_models.graph import Graph
 from tflite_models.parameters import Layout
 from tflite_models.scope import ALL, scope_of
+from wire.codecs.peaks import budget_of
 from wire.messages import Recipe
 
 CACHE = 640 * 1024  # bytes of activations that go through the network together
@@ -57,7 +63,8 @@ class Native:
         self._tile = VECTOR if _shares_weights(self.model) else self._fitting()
         self._plan = self._laid_out(ALL, self._tile)
         self._partial = ALL, self._plan  # the last other choice of what trains
-        self._seen: WeakKeyDictionary[Shard, Fitting] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[Shard, core.Samples] = WeakKeyDictionary()
+        self._taught: tuple[F32, tuple[Recipe, int | None], Lesson] | None = None
 
     def predict(self, weights: F32, x: F32) -> F32:
         """The logits (n, classes) of x (n, *input shape)."""
@@ -77,16 +84,18 @@ class Native:
             raise _failure(error, recipe) from error
         return Trained(trained, len(x), before, after)
 
-    def training(self, weights: F32, shard: Shard, recipe: Recipe, seed: int) -> Training:
-        """What `train` does, for core.pool; `trained` reads the result."""
-        fitting = self._seen.get(shard)
-        if fitting is None:
-            y = self._checked(weights, shard.x, shard.y)
-            fitting = self._seen[shard] = Fitting(np.ascontiguousarray(shard.x), y)
-        return Training.of(
-            *(self._plan_for(recipe.trains), core_recipe(recipe), fitting, seed & 0xFFFFFFFF),
-            *(_flat(weights), self._mask),
-        )
+    def training(
+        self, weights: F32, shard: Shard, recipe: Recipe, seed: int, budget: int | None = None
+    ) -> Training:
+        """What `train` does, for core.pool; `trained` reads the result.
+
+        With a `budget`, as of a task, what changes is coded as wire.codecs.peaks does instead.
+        """
+        lesson = self._lesson_of(weights, recipe, budget)
+        samples = self._seen.get(shard)
+        if samples is None:
+            samples = self._seen[shard] = self._samples_of(shard)
+        return lesson.training(samples, seed & 0xFFFFFFFF)
 
     @staticmethod
     def trained(training: Training, recipe: Recipe) -> Trained:
@@ -95,8 +104,7 @@ class Native:
             core.check("mf_train", training.status)
         except core.CoreError as error:
             raise _failure(error, recipe) from error
-        before, after = training.losses
-        return Trained(training.result, training.samples.count, before, after)
+        return Trained(training.weights, training.samples.count, *training.losses)
 
     def loss_and_gradient(
         self, weights: F32, x: F32, y: Labels, *, rounded: bool = False
@@ -110,6 +118,29 @@ class Native:
         check_inputs(self.program, self.layout, weights, x)
         check_labels(y, len(x), self._classes)
         return np.ascontiguousarray(y, np.int32)
+
+    def _samples_of(self, shard: Shard) -> core.Samples:
+        """A device's samples as core.pool takes them.  Raises ValueError for what does not fit."""
+        x, y = shard.x, shard.y
+        check_samples(self.program, x)
+        # The core looks at every class itself; one of more than 32 bits would be another there.
+        check_labels(y, len(x), 0 if y.dtype == np.int32 else self._classes)
+        return samples_of(np.ascontiguousarray(x), np.ascontiguousarray(y, np.int32))
+
+    def _lesson_of(self, weights: F32, recipe: Recipe, budget: int | None) -> Lesson:
+        """What a cohort has in common; the last one is kept."""
+        if self._taught is not None:
+            received, how, lesson = self._taught
+            if received is weights and how == (recipe, budget):
+                return lesson
+        check_weights(self.layout, weights)
+        plan = self._plan_for(recipe.trains)
+        lesson = Lesson.of(plan, core_recipe(recipe), _flat(weights), self._mask)
+        if budget is not None:
+            scope = scope_of(self.layout, recipe.trains)
+            lesson.code(scope.mask, budget_of(budget, scope.size))
+        self._taught = weights, (recipe, budget), lesson
+        return lesson
 
     def _plan_for(self, bits: bytes) -> core.Plan:
         """The plan of a choice of what trains; a run has one, so the last one is kept."""
@@ -156,7 +187,6 @@ def _failure(error: core.CoreError, recipe: Recipe) -> Exception:
     return ValueError(f"{recipe}: {error}")
 
 
-@lru_cache(maxsize=16)  # a cohort is given the same
 def core_recipe(recipe: Recipe) -> core.Recipe:
     """A task's recipe as the core takes it."""
     return core.Recipe(

@@ -8,7 +8,7 @@ tell the difference, and ten thousand idle devices cost nothing a round.
 
 from __future__ import annotations
 
-from wire.cbor import decode
+from device_sim.reading import read
 from wire.errors import WireError
 from wire.messages import Announce, Phase
 
@@ -26,7 +26,7 @@ class Notices:
     def post(self, payload: bytes, now: float) -> bool:
         """Put one up; True when even a device at rest must read it at once."""
         try:
-            said = decode(payload)
+            said = read(payload)
         except WireError:
             said = None
         session = said.session if isinstance(said, Announce) else 0

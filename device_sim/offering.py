@@ -52,8 +52,11 @@ def finish_training(turn: Turn, event: Trained) -> None:
         check=job.task.check,
         trains=job.task.recipe.trains,
     )
-    turn.change_job(
-        stage=Stage.OFFERED, offer=offer, update=update.data, retry=Retry.start(turn.now)
+    retry = Retry.start(turn.now)
+    turn.change(
+        job=Job(
+            job.task, job.nonce, job.due, Stage.OFFERED, job.failures, offer, update.data, retry
+        )
     )
     _keep(turn, offer, update)
     turn.send(offer)
@@ -122,7 +125,7 @@ def take_verdict(turn: Turn, verdict: Verdict) -> None:
     """Note the aggregator's answer, and forget the update."""
     job, name = turn.device.job, (verdict.round, verdict.nonce)
     if job and job.offer and name == (job.task.round, job.nonce):
-        turn.change_job(stage=Stage.DONE, offer=None, update=b"", retry=None)
+        turn.change(job=job.over())
     elif any(name == (offer.round, offer.nonce) for offer in turn.device.unsettled):
         left = tuple(o for o in turn.device.unsettled if name != (o.round, o.nonce))
         turn.change(unsettled=left)

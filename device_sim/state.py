@@ -103,6 +103,10 @@ class Job(NamedTuple):
     retry: Retry | None = None  # OFFERED: of the offer
     declined: Refusal | None = None
 
+    def over(self, declined: Refusal | None = None) -> Job:
+        """What is left of it when it was judged, or declined."""
+        return Job(self.task, self.nonce, self.due, Stage.DONE, self.failures, declined=declined)
+
 
 class Device(NamedTuple):
     """All that a device remembers.  `device_sim.device.step` is how it changes."""

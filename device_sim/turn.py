@@ -22,6 +22,8 @@ from wire.messages import (
 class Turn:
     """The device as it is becoming, and the effects so far; lives for one `step`."""
 
+    __slots__ = ("device", "effects", "now")
+
     def __init__(self, device: Device, now: float) -> None:
         self.device = device
         self.now = now
@@ -78,7 +80,12 @@ class Turn:
 
     def expect_hello(self) -> None:
         """Start the clock that repeats the Hello of an idle device."""
-        self.change(hello=Retry.start(self.now, HELLO_WAIT, LAST_HELLO_WAIT))
+        self.change(hello=self.first_hello)
+
+    @property
+    def first_hello(self) -> Retry:
+        """When an idle device says Hello again, if it has nothing else to do from now on."""
+        return Retry(self.now + HELLO_WAIT, HELLO_WAIT, LAST_HELLO_WAIT)
 
     def decline(self, reason: Refusal) -> None:
         """Give the job up and say why.
@@ -86,7 +93,7 @@ class Turn:
         Nobody answers a Decline: if it is lost, the Hello of an idle device
         brings the task again.
         """
-        self.change_job(stage=Stage.DONE, declined=reason, offer=None, update=b"", retry=None)
+        self.change(job=self.job.over(reason))
         self.send(Decline(self.job.task.round, reason))
         self.expect_hello()
 

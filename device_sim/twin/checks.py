@@ -14,9 +14,19 @@ from tflite_models.parameters import Layout
 
 def check_inputs(program: Program, layout: Layout, weights: F32, x: F32) -> None:
     """Raise ValueError unless weights are float32 (size,) and x is float32 (n, *sample)."""
+    check_weights(layout, weights)
+    check_samples(program, x)
+
+
+def check_weights(layout: Layout, weights: F32) -> None:
+    """Raise ValueError unless weights are float32 (size,)."""
     if weights.shape != (layout.size,) or weights.dtype != np.float32:
         found = f"{weights.dtype} {weights.shape}"
         raise ValueError(f"weights: {found}, allowed is float32 ({layout.size},)")
+
+
+def check_samples(program: Program, x: F32) -> None:
+    """Raise ValueError unless x is float32 (n, *sample)."""
     if x.shape[1:] != program.sample or x.dtype != np.float32:
         allowed = ("n", *program.sample)
         raise ValueError(f"x: {x.dtype} {x.shape}, allowed is float32 {allowed}")

@@ -2,7 +2,6 @@
 
 import heapq
 import random
-from dataclasses import replace
 from functools import partial
 
 from hypothesis import given, settings
@@ -52,7 +51,7 @@ class Journey:
         session, payload = self.session, encode(message)
         event = Received(Topic.DOWN, payload)
         if isinstance(message, Announce):  # retained: the broker keeps it, in order
-            event = replace(event, topic=Topic.ANNOUNCE)
+            event = Received(Topic.ANNOUNCE, payload)
             self.announced_at = max(self.announced_at, self.bench.now) + self.rng.uniform(0, 1)
             self.at(self.announced_at, lambda: self.arrive(session, event))
         else:

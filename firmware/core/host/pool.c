@@ -7,7 +7,7 @@
 
 enum { ALIGNMENT = 64 };
 
-const uint32_t mf_training_size = sizeof(mf_training);
+const uint32_t mf_pool_sizes[2] = {sizeof(mf_lesson), sizeof(mf_training)};
 
 /* First in, first out. */
 typedef struct {
@@ -24,7 +24,7 @@ struct mf_pool {
     pthread_t ids[];
 };
 
-/* A thread's memory for trainings: it grows to what the largest needed. */
+/* A thread's memory: it grows to what the largest training needed. */
 typedef struct {
     void *block;
     size_t bytes;
@@ -48,32 +48,50 @@ static mf_training *first_of(queue *q) {
     return first;
 }
 
-static mf_status train(mf_training *t, room *own) {
-    const size_t bytes = mf_train_bytes(t->plan, t->recipe, t->samples.count);
-    if (own->bytes < bytes) {
-        free(own->block);
-        own->bytes = 0;
-        own->block = NULL;
-        if (posix_memalign(&own->block, ALIGNMENT, bytes) != 0) {
-            own->block = NULL;
-            return MF_NO_MEMORY;
-        }
-        own->bytes = bytes;
-    }
-    return mf_train(t->plan, t->recipe, &t->samples, t->seed, t->received, t->mask, t->weights,
-                    t->losses, own->block, bytes);
+static size_t aligned(size_t bytes) {
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static void code(const mf_training *t, mf_coding *c) {
+static bool has_room(room *own, size_t bytes) {
+    if (own->bytes >= bytes) {
+        return true;
+    }
+    free(own->block);
+    own->bytes = posix_memalign(&own->block, ALIGNMENT, bytes) == 0 ? bytes : 0;
+    if (own->bytes == 0) {
+        own->block = NULL;
+    }
+    return own->bytes != 0;
+}
+
+/* Code what training changed; in its place, as nobody else will read the weights. */
+static int32_t code(const mf_training *t, float *weights) {
+    const mf_lesson *l = t->lesson;
     int32_t count = 0, size = 0;
-    for (int32_t i = 0; i < c->parameters; i++) {
-        if (c->chosen[i]) {
-            c->delta[count++] = t->weights[i] - t->received[i];
+    for (int32_t i = 0; i < l->parameters; i++) {
+        if (l->chosen[i]) {
+            weights[count++] = weights[i] - l->received[i];
         }
     }
     const mf_status status =
-        mf_encode_peaks(c->delta, count, t->seed & 0xFFu, c->budget, c->data, &size);
-    c->size = status == MF_OK ? size : 0;
+        mf_encode_peaks(weights, count, t->seed & 0xFFu, l->budget, t->result, &size);
+    return status == MF_OK ? size : 0;
+}
+
+static mf_status train(mf_training *t, room *own) {
+    const mf_lesson *l = t->lesson;
+    const bool coded = l->budget > 0;
+    const size_t bytes = mf_train_bytes(l->plan, l->recipe, t->samples.count);
+    const size_t before = coded ? aligned((size_t)l->parameters * sizeof(float)) : 0;
+    if (!has_room(own, before + bytes)) {
+        return MF_NO_MEMORY;
+    }
+    float *weights = coded ? own->block : t->result;
+    const mf_status status =
+        mf_train(l->plan, l->recipe, &t->samples, t->seed, l->received, l->mask, weights, t->losses,
+                 (uint8_t *)own->block + before, bytes);
+    t->size = status == MF_OK && coded ? code(t, weights) : 0;
+    return status;
 }
 
 /* CPU that this thread has taken. */
@@ -96,9 +114,6 @@ static void *labour(void *argument) {
         pthread_mutex_unlock(&pool->lock);
         const double begun = seconds();
         training->status = (int32_t)train(training, &own);
-        if (training->status == MF_OK && training->coding.budget > 0) {
-            code(training, &training->coding);
-        }
         training->seconds = seconds() - begun;
         pthread_mutex_lock(&pool->lock);
         append(&pool->finished, training);
@@ -135,8 +150,8 @@ void mf_pool_give(mf_pool *pool, mf_training *training) {
     pthread_mutex_lock(&pool->lock);
     append(&pool->waiting, training);
     pool->under_way++;
-    pthread_cond_signal(&pool->given);
     pthread_mutex_unlock(&pool->lock);
+    pthread_cond_signal(&pool->given);
 }
 
 mf_training *mf_pool_take(mf_pool *pool) {

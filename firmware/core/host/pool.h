@@ -8,35 +8,35 @@
 #include "microfed/codec.h"
 #include "microfed/train.h"
 
-/* How what changed is coded, by mf_encode_peaks. */
+/* What the trainings of a cohort have in common: arguments of mf_train, and how what changed is
+ * coded, by mf_encode_peaks.  All that it points to stays where it is while it is trained by. */
 typedef struct {
+    const mf_plan *plan;
+    const mf_recipe *recipe;
+    const float *received;
+    const uint8_t *mask;
     const uint8_t *chosen; /* a byte for each parameter: not 0 for those that the update has */
     int32_t parameters;
     int32_t budget; /* bytes of the update; 0: it is not coded */
-    float *delta;   /* room for as many floats as are chosen */
-    uint8_t *data;  /* room for the update */
-    int32_t size;   /* bytes of it, when it is done; 0: it could not be coded */
-} mf_coding;
+} mf_lesson;
 
-/* The arguments of mf_train but for its memory, which each thread has of its own, and its
- * result.  All that it points to stays where it is until mf_pool_take has given it back. */
+/* One device's training: its arguments of mf_train, but for the memory, which each thread has
+ * of its own, and its result.  All that it points to stays where it is until mf_pool_take has
+ * given it back. */
 typedef struct mf_training {
-    const mf_plan *plan;
-    const mf_recipe *recipe;
+    const mf_lesson *lesson;
     mf_samples samples;
-    const float *received;
-    const uint8_t *mask;
-    float *weights;
+    void *result;  /* room for the update if it is coded, else for the weights */
+    uint32_t seed; /* of both; the coding takes its last eight bits */
+    int32_t size;  /* bytes of the update, when it is done; 0: it could not be coded */
     float losses[2];
-    mf_coding coding;
-    uint32_t seed;            /* of both; the coding takes its last eight bits */
     int32_t status;           /* mf_status, when it is done */
     double seconds;           /* of CPU that it took */
     struct mf_training *next; /* the pool's */
 } mf_training;
 
-/* sizeof mf_training, for whoever builds it in another language. */
-MF_EXPORT extern const uint32_t mf_training_size;
+/* sizeof mf_lesson and mf_training, for whoever builds them in another language. */
+MF_EXPORT extern const uint32_t mf_pool_sizes[2];
 
 typedef struct mf_pool mf_pool;
 
