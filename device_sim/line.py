@@ -37,6 +37,7 @@ class Line(ABC):
         self._loop = asyncio.get_running_loop()
         self._ground = ground
         self.runners = runners
+        self._staying = len(runners)  # that have not said goodbye
         self._by_topic = {ground.topics.down(runner.id): runner for runner in runners}
         self._notices = Notices()
         self._present: dict[Runner, None] = {}
@@ -89,9 +90,12 @@ class Line(ABC):
     def vanish(self, runner: Runner) -> None:
         """A device dies without a word; bring it back after a while."""
 
-    @abstractmethod
     def leave(self, runner: Runner) -> None:
-        """A device has said goodbye."""
+        """A device has said goodbye; after the last one disconnect."""
+        self._part(runner)
+        self._staying -= 1
+        if not self._staying and self._idle:  # else the task that connects sees it
+            self._start(self._close())
 
     @abstractmethod
     def _will(self) -> Will:
@@ -134,7 +138,7 @@ class Line(ABC):
 
     async def _connect(self) -> None:
         delay, tries = FIRST_DELAY, 0
-        while not self._all_left():
+        while self._staying:
             try:
                 await self._client.connect(CONNECT_TIMEOUT)
             except BrokerUnreachable as error:
@@ -146,7 +150,7 @@ class Line(ABC):
                 delay = min(2 * delay, LAST_DELAY)
             else:
                 break
-        if self._all_left():  # as they may on hearing, while they connect, that the run is over
+        if not self._staying:  # as they may on hearing, while they connect, that the run is over
             await self._close()
 
     async def _close(self) -> None:
@@ -165,9 +169,6 @@ class Line(ABC):
     def _idle(self) -> bool:
         """Whether it neither connects nor leaves."""
         return self._task is None or self._task.done()
-
-    def _all_left(self) -> bool:
-        return all(runner.left for runner in self.runners)
 
     def _failed(self, error: Exception) -> None:
         for runner in self.runners:
@@ -188,12 +189,6 @@ class OwnLine(Line):
         self._client.kill()
         self._part(runner)
         self._loop.call_later(runner.away, self.begin)
-
-    def leave(self, runner: Runner) -> None:
-        """Disconnect."""
-        self._part(runner)
-        if self._idle:
-            self._start(self._close())  # else the task that connects sees it
 
     def _will(self) -> Will:
         return self._runner.will()
@@ -219,13 +214,10 @@ class Gateway(Line):
         self.publish(*runner.death(), retain=True)
         self._loop.call_later(runner.away, self._come_back, runner)
 
-    def leave(self, runner: Runner) -> None:
-        """Disconnect after the last one."""
-        self._part(runner)
-        if self._all_left() and self._idle:
-            if self.connected:
-                self._say(Status.SLEEPING)
-            self._start(self._close())
+    async def _close(self) -> None:
+        if self.connected:
+            self._say(Status.SLEEPING)
+        await super()._close()
 
     def _come_back(self, runner: Runner) -> None:
         self._away.discard(runner)
