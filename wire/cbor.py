@@ -23,27 +23,18 @@ MAX_PAYLOAD = MAX_BLOCK + 1024
 _FLOAT32 = struct.Struct("<f")
 _TYPE_FIELD = {cls: head(UINT, 0) + head(UINT, number) for number, cls in TYPES.items()}
 
-
 _Read = Callable[[Any, str], Any]  # from CBOR's types; is given the name of the part around it
 _Write = Callable[[Any, str], bytes]  # as CBOR, behind the key
-
-
-class _Field(NamedTuple):
-    """One field of a message class."""
-
-    name: str
-    key: int
-    default: Any  # or MISSING
-    derived: Callable[[Mapping[str, Any]], Any] | None  # the default, from other fields' values
-    write: _Write
+_Derive = Callable[[Mapping[str, Any]], Any]  # from the values of other fields, or MISSING
 
 
 class _Plan(NamedTuple):
-    """How a message class is read and written."""
+    """How a message class is read and written, by its fields' names but for `readers`."""
 
-    fields: tuple[_Field, ...]  # ascending by key
     readers: dict[int, tuple[str, _Read]]  # by key: the field's name, and what reads it
+    writers: dict[str, _Write]  # ascending by key
     defaults: dict[str, Any]  # of the fields that have one
+    derived: dict[str, _Derive]  # of the fields whose default follows from others
 
 
 def encode(message: Message) -> bytes:
@@ -95,22 +86,24 @@ def _read_part(cls: type[Any], body: Any, where: str) -> Any:
 
 def _complete(plan: _Plan, values: dict[str, Any], where: str) -> None:
     """Put in what follows from other fields; WireError if something is still missing."""
-    for name, key, _, derived, _ in plan.fields:
-        if name not in values:
-            value = derived(values) if derived else MISSING
-            if value is MISSING:
-                raise WireError(f"{where}.{name} (key {key})", "nothing", "a value: it is required")
+    for name, derive in plan.derived.items():
+        if name not in values and (value := derive(values)) is not MISSING:
             values[name] = value
+    if len(values) < len(plan.readers):
+        key, name = next((k, name) for k, (name, _) in plan.readers.items() if name not in values)
+        raise WireError(f"{where}.{name} (key {key})", "nothing", "a value: it is required")
 
 
 def _write_part(part: Any, where: str, first: bytes = b"") -> bytes:
     """The map of a part; `first`: a field before the others."""
-    values = vars(part)
+    plan, values = _PLANS[type(part)], vars(part)
+    usual = plan.defaults
+    for name, derive in plan.derived.items():
+        usual = {**usual, name: derive(values)}
     items = [first] if first else []
-    for name, _, default, derived, write in _PLANS[type(part)].fields:
+    for name, write in plan.writers.items():
         value = values[name]
-        usual = derived(values) if derived else default
-        if value is not usual and value != usual:
+        if name not in usual or value != usual[name]:
             items.append(write(value, where))
     return head(MAP, len(items)) + b"".join(items)
 
@@ -119,24 +112,22 @@ def _plans(*classes: type[Any]) -> dict[type[Any], _Plan]:
     """The plans of message classes and of the parts nested in them."""
     plans: dict[type[Any], _Plan] = {}
     for cls in classes:
-        rows, readers = [], {}
+        plans[cls] = plan = _Plan({}, {}, {}, {})
         for f in fields(cls):
             spec = spec_of(f)
-            read, write = _conversions(spec, f.name)
-            readers[spec.key] = f.name, read
-            rows.append(_Field(f.name, spec.key, f.default, _deriving(spec), write))
+            read, plan.writers[f.name] = _conversions(spec, f.name)
+            plan.readers[spec.key] = f.name, read
+            if f.default is not MISSING:
+                plan.defaults[f.name] = f.default
+            if spec.derived is not None:
+                plan.derived[f.name] = _deriving(*spec.derived)
             if spec.of is not None:
                 plans |= _plans(spec.of)
-        assert list(readers) == sorted(readers)
-        defaults = {row.name: row.default for row in rows if row.default is not MISSING}
-        plans[cls] = _Plan(tuple(rows), readers, defaults)
+        assert list(plan.readers) == sorted(plan.readers)
     return plans
 
 
-def _deriving(spec: Spec) -> Callable[[Mapping[str, Any]], Any] | None:
-    if spec.derived is None:
-        return None
-    source, make = spec.derived
+def _deriving(source: str, make: Callable[[Any], Any]) -> _Derive:
     return lambda values: make(values[source])
 
 

@@ -97,21 +97,23 @@ def _items(  # noqa: C901, PLR0912 - one loop: a call for each item would double
                 raise _cut_short(data, start, at - start)
             if major < 7:
                 n = int.from_bytes(data[start:at])
-        value: Any = n
+        value: Any
         match major:
+            case 0:
+                value = n
             case 2 | 3:
                 start, at = at, at + n
                 if at > size:
                     raise _cut_short(data, start, n)
                 value = data[start:at] if major == 2 else _text(data, start, at)
+            case 7 if n in _FLOATS:
+                value = _FLOATS[n](data, start)[0]
             case 5:
                 value, at, room = _items(data, at, n, room, depth - 1, keyed=True)
             case 4:
                 numbered, at, room = _items(data, at, n, room, depth - 1)
                 value = list(numbered.values())
-            case 7 if n in _FLOATS:
-                value = _FLOATS[n](data, start)[0]
-            case 1 | 6 | 7:
+            case _:
                 value = _rare(major, n, at)
         items[key] = value
     return items, at, room

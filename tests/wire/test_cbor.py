@@ -1,7 +1,7 @@
 """Messages as CBOR: literal bytes, the round trip, and what is refused."""
 
 import math
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, FrozenInstanceError, fields, replace
 
 import cbor2
 import pytest
@@ -306,6 +306,30 @@ def test_deep_nesting_and_crowds_are_refused():
     for payload in (deep, crowd, b"\x81" * MAX_PAYLOAD, b"\x80" * MAX_PAYLOAD):
         with pytest.raises(WireError):
             decode(payload)
+
+
+def test_the_limits_hold_to_the_item_and_to_the_level():
+    last = MAX_ITEMS - 1  # beside the array itself; a pair counts twice
+    pairs = b"\xb8" + bytes([last // 2]) + b"".join(bytes([24, i, 0]) for i in range(last // 2))
+    for level in (b"\x81", b"\xa1\x01"):
+        assert read_item(level * (MAX_DEPTH - 1) + b"\x80")
+        with pytest.raises(WireError, match="more items"):
+            read_item(level * MAX_DEPTH + b"\x80")
+    assert len(read_item(_head(4, last) + bytes(last))) == last
+    assert len(read_item(pairs)) == last // 2
+    for crowd in (_head(4, last + 1) + bytes(last + 1), b"\x83" + pairs + bytes(2)):
+        with pytest.raises(WireError, match="more items"):
+            read_item(crowd)
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+def test_a_message_that_was_read_is_as_one_that_was_made(message):
+    read = decode(encode(message))
+    assert (read, hash(read), repr(read)) == (message, hash(message), repr(message))
+    assert replace(read) == read
+    for f in fields(read):
+        with pytest.raises(FrozenInstanceError):
+            setattr(read, f.name, getattr(read, f.name))
 
 
 def test_the_largest_payload_is_a_full_block():
