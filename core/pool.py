@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.library import address_of
 from core.train import F32, Plan, Recipe, Samples, functions
 
 T = TypeVar("T")
@@ -61,9 +62,14 @@ class Lesson(Structure):
 
 def samples_of(x: F32, y: NDArray[np.int32]) -> Samples:
     """Samples and their classes, both contiguous, as the core takes them."""
-    samples = Samples(x.ctypes.data, y.ctypes.data, len(x))
+    samples = Samples(_beginning(x), _beginning(y), len(x))
     samples.held = x, y
     return samples
+
+
+def _beginning(whole: NDArray[Any]) -> int:
+    """The address of an array; of one that is only to be read it takes longer to learn."""
+    return address_of(whole) if whole.flags.writeable else int(whole.ctypes.data)
 
 
 class Training(Structure):

@@ -8,7 +8,7 @@ from hashlib import sha256
 from device_sim.events import Train
 from device_sim.feedback import kept_for
 from device_sim.models import DamagedError, Model, UntrainableError
-from device_sim.state import MAX_FAILURES, WINDOW, Device, Pull, Retry, Stage
+from device_sim.state import MAX_FAILURES, WINDOW, Device, Job, Pull, Retry, Stage
 from device_sim.turn import Turn
 from wire.blocks import Assembly
 from wire.errors import WireError
@@ -34,7 +34,8 @@ def _train(turn: Turn, model: Model) -> None:
     """Begin the job's training; `model` is what its task wants to be trained."""
     device, job = turn.device, turn.job
     kept = kept_for(device.kept, device.said, job.task.round, job.nonce)
-    turn.change(job=job._replace(stage=Stage.TRAINING), model=model, pull=None)
+    training = Job(job.task, job.nonce, job.due, Stage.TRAINING, job.failures)
+    turn.change(job=training, model=model, pull=None)
     turn.do(Train(job.task, model, kept))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 from core.pool import Training
 from core.train import Status
@@ -19,8 +19,7 @@ from wire.codecs.peaks import Peaks
 from wire.messages import Task
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class LocalUpdate:
+class LocalUpdate(NamedTuple):
     """Train as the task says and code what changed; the same fields give the same bytes.
 
     `kept`: what earlier updates left out, which a codec with feedback makes up for.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from weakref import WeakValueDictionary
 
@@ -61,10 +61,15 @@ class Model:
         """Tells it from another version of the same number; 0 for version 0."""
         return check_of(Codes(self.weights.codes, self.weights.scales)) if self.version else 0
 
-    @cached_property
+    @property
     def floats(self) -> NDArray[np.float32]:
         """The parameters as float32 (layout.size,): codes times scales."""
-        return to_float(self.base.layout, self.weights)
+        return _floats(self.base.layout, self.weights)
+
+
+# Many a version is held by devices that wait for another: only of those in training, which are
+# mostly of one round, are the floats kept.
+_floats = lru_cache(maxsize=2)(to_float)
 
 
 class Models:
