@@ -66,7 +66,7 @@ def find_moves(
     before = None if origin is None else _whole(origin, np.int32, n)
     after, mask = _whole(codes, np.int32, n), _whole(mask, np.bool_, n)
     status = _functions().mf_find_moves(
-        *(0 if before is None else _address(before), _address(after), _address(mask), n),
+        *(0 if before is None else address_of(before), address_of(after), address_of(mask), n),
         *(address_of(moves), address_of(often), byref(found)),
     )
     _check("mf_find_moves", status)
@@ -77,7 +77,7 @@ def write_moves(moves: I64) -> bytes:
     """mf_write_moves: of moves (n,), each the difference of two int32."""
     moves = _whole(moves, np.int64, moves.size)
     data = np.empty(_BYTES * moves.size, np.uint8)
-    size = _functions().mf_write_moves(_address(moves), moves.size, address_of(data))
+    size = _functions().mf_write_moves(address_of(moves), moves.size, address_of(data))
     return data[:size].tobytes()
 
 
@@ -85,7 +85,7 @@ def read_moves(data: bytes, codes: I32, mask: BOOL) -> I32:
     """mf_read_moves: `codes` after the moves.  Raises CodedError."""
     moved, mask = np.array(codes, np.int32), _whole(mask, np.bool_, codes.size)
     status = _functions().mf_read_moves(
-        data, len(data), _address(mask), moved.size, address_of(moved)
+        data, len(data), address_of(mask), moved.size, address_of(moved)
     )
     _check("mf_read_moves", status)
     return moved
@@ -96,7 +96,7 @@ def add_moves(moves: I32, codes: I32, mask: BOOL) -> I32:
     moved, mask = np.array(codes, np.int32), _whole(mask, np.bool_, codes.size)
     moves = _whole(moves, np.int32, moves.size)
     status = _functions().mf_add_moves(
-        _address(moves), moves.size, _address(mask), moved.size, address_of(moved)
+        address_of(moves), moves.size, address_of(mask), moved.size, address_of(moved)
     )
     _check("mf_add_moves", status)
     return moved
@@ -111,8 +111,8 @@ def carry_codes(codes: I32, changed: BOOL, ratios: F32, channels: I32, mask: BOO
     changed, ratios = _whole(changed, np.bool_, scales), _whole(ratios, np.float32, scales)
     channels, mask = _whole(channels, np.int32, codes.size), _whole(mask, np.bool_, codes.size)
     status = _functions().mf_carry_codes(
-        *(_address(changed), _address(ratios), scales, _address(channels)),
-        *(_address(mask), carried.size, address_of(carried), byref(number)),
+        *(address_of(changed), address_of(ratios), scales, address_of(channels)),
+        *(address_of(mask), carried.size, address_of(carried), byref(number)),
     )
     _check("mf_carry_codes", status)
     return carried if number.value else None
@@ -126,11 +126,6 @@ def _whole(array: NDArray[Any], kind: type[np.generic], size: int) -> NDArray[An
     if array.size != size:
         raise CodedError(f"{array.size} for {size} values", Status.BAD_ARGUMENT)
     return np.ascontiguousarray(array, kind)
-
-
-def _address(array: NDArray[Any]) -> int:
-    """Of a whole array, the quick way if it may be written."""
-    return address_of(array) if array.flags.writeable else array.ctypes.data
 
 
 def _check(call: str, status: int) -> None:

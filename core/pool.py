@@ -39,7 +39,7 @@ class Lesson(Structure):
     @classmethod
     def of(cls, plan: Plan, recipe: Recipe, received: F32, mask: NDArray[np.uint8]) -> Lesson:
         """What Plan.train does with the same arguments."""
-        lesson = cls(plan.address, ctypes.addressof(recipe), received.ctypes.data, mask.ctypes.data)
+        lesson = cls(plan.address, ctypes.addressof(recipe), address_of(received), address_of(mask))
         lesson.held = plan, recipe, received, mask
         lesson.parameters = received.size
         lesson.room = c_char * received.nbytes
@@ -48,7 +48,7 @@ class Lesson(Structure):
     def code(self, chosen: NDArray[np.bool_], budget: int) -> None:
         """Give what changes of the chosen parameters, coded as mf_encode_peaks does, alone."""
         self.held += (chosen,)
-        self.chosen = chosen.ctypes.data
+        self.chosen = address_of(chosen)
         self.budget = budget
         self.room = c_char * budget
 
@@ -62,14 +62,9 @@ class Lesson(Structure):
 
 def samples_of(x: F32, y: NDArray[np.int32]) -> Samples:
     """Samples and their classes, both contiguous, as the core takes them."""
-    samples = Samples(_beginning(x), _beginning(y), len(x))
+    samples = Samples(address_of(x), address_of(y), len(x))
     samples.held = x, y
     return samples
-
-
-def _beginning(whole: NDArray[Any]) -> int:
-    """The address of an array; of one that is only to be read it takes longer to learn."""
-    return address_of(whole) if whole.flags.writeable else int(whole.ctypes.data)
 
 
 class Training(Structure):

@@ -27,7 +27,7 @@ def _functions() -> ctypes.CDLL:
 def within(values: F32, limit: float) -> bool:
     """Whether each of the values (n,) is finite and at most `limit` ≥ 0 in size."""
     whole = np.ascontiguousarray(values, np.float32)
-    return bool(_functions().mf_within(_start(whole), whole.size, limit))
+    return bool(_functions().mf_within(address_of(whole), whole.size, limit))
 
 
 def add_rounded(total: NDArray[np.int64], values: F32, factor: float) -> None:
@@ -38,8 +38,4 @@ def add_rounded(total: NDArray[np.int64], values: F32, factor: float) -> None:
     assert total.shape == values.shape
     assert total.dtype == np.int64
     whole = np.ascontiguousarray(values, np.float32)
-    _functions().mf_add_rounded(_start(whole), factor, address_of(total), total.size)
-
-
-def _start(whole: F32) -> int:
-    return address_of(whole) if whole.flags.writeable else whole.ctypes.data
+    _functions().mf_add_rounded(address_of(whole), factor, address_of(total), total.size)
