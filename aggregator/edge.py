@@ -25,7 +25,7 @@ from wire.messages import Presence, Status
 
 FIRST_CONNECT = 10.0  # seconds
 TICK = 0.25
-TURN, BATCH = 0.001, 0.003  # seconds that a commit waits at least and at most
+COMPANY = 0.005  # seconds that a commit waits for others, unless it opens or ends a round
 WRITE = 1.0  # seconds that model files may be older than the model
 FAREWELL = 5.0  # seconds that devices get to leave at the end
 REUNION = 1.0  # seconds that they get to come to an aggregator that was killed at the end
@@ -68,7 +68,6 @@ class Edge:
         self._parted = asyncio.Event()  # the run is over, and every device has left
         self._making: asyncio.Task[None] | None = None
         self._flush: asyncio.Handle | None = None
-        self._commit = BATCH  # seconds that the last one took
         self._stale: float | None = None  # since when there is a newer model than in the files
 
     async def run(self) -> bool:
@@ -107,8 +106,7 @@ class Edge:
                 await self._parted.wait()
 
     async def _leave(self) -> None:
-        if self._flush is not None:
-            self._flush.cancel()
+        self._cancel_flush()
         self._post.flush()
         if self._connection.connected:
             self._post.presence(Presence(self._session, Status.SLEEPING))
@@ -143,8 +141,7 @@ class Edge:
 
     def _follow_up(self) -> None:
         course = self._coordinator.course
-        if self._post.waiting and self._flush is None:
-            self._flush = self._flush_soon()
+        self._see_to_flush()
         if course.making and self._making is None:
             self._making = self._loop.create_task(self._make_version())
         if course.failure is not None:
@@ -157,18 +154,21 @@ class Edge:
             else:
                 self._parted.set()
 
-    def _flush_soon(self) -> asyncio.Handle:
-        """Let a commit wait for company as long as one takes: the slower, the more go together.
+    def _see_to_flush(self) -> None:
+        """Have what waits flushed, unless a round's end or beginning does it sooner."""
+        if not self._post.waiting:
+            self._cancel_flush()
+        elif self._flush is None:
+            self._flush = self._loop.call_later(COMPANY, self._flush_now)
 
-        No round waits for it: what opens or ends one is committed at once.
-        """
-        return self._loop.call_later(min(max(self._commit, TURN), BATCH), self._flush_now)
+    def _cancel_flush(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
 
     def _flush_now(self) -> None:
         self._flush = None
-        begun = self._loop.time()
         self._guarded(lambda _now: self._post.flush())
-        self._commit = self._loop.time() - begun
 
     async def _make_version(self) -> None:
         try:
