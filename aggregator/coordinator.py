@@ -92,6 +92,11 @@ class Coordinator:
         return self._registry.online
 
     @property
+    def known(self) -> int:
+        """Devices that have said hello to this process."""
+        return len(self._registry)
+
+    @property
     def awake(self) -> int:
         """Known devices that have not said that they leave."""
         return self._registry.awake
@@ -258,11 +263,13 @@ class Coordinator:
         self._store.refuse(device if known else "", reason)
 
     def _round_over(self, record: RoundRecord, now: float) -> None:
-        """Go on to the next round: its beginning is committed with the end of this one."""
+        """Go on to the next round: its beginning is committed with the end of this one.
+
+        What is announced is on disk before, and only then is anybody told of the round.
+        """
         self._open_if_ready(now)
         if self._state.stage is not Stage.OPEN:
             self._announce()
-        self._post.flush()  # nobody was told if there was no connection yet
         self._on_round(record)
 
     def _open_if_ready(self, now: float) -> None:

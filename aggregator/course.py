@@ -57,7 +57,8 @@ class Run:
     versions: Versions
     store: Store
     loaded: Loaded  # where it stands
-    on_round: Callable[[RoundRecord], None]  # hears of every round's end, once it is on disk
+    # Hears of every round's end, once it is on disk; the next has begun by then.
+    on_round: Callable[[RoundRecord], None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

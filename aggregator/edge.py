@@ -26,7 +26,7 @@ from wire.messages import Presence, Status
 FIRST_CONNECT = 10.0  # seconds
 TICK = 0.25
 COMPANY = 0.005  # seconds that a commit waits for others, unless it opens or ends a round
-WRITE = 1.0  # seconds that model files may be older than the model
+WRITE = 1.0  # seconds after which model files that are out of date are written again
 FAREWELL = 5.0  # seconds that devices get to leave at the end
 REUNION = 1.0  # seconds that they get to come to an aggregator that was killed at the end
 MOST_WAITING_BYTES = 64 * 1024 * 1024  # towards a slow broker; beyond it devices must ask again
@@ -99,7 +99,7 @@ class Edge:
         One that is away at this moment is waited for as well: nobody will
         answer it later.
         """
-        if not self._coordinator.awake:
+        if not self._coordinator.known:
             await asyncio.sleep(REUNION)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
@@ -107,7 +107,10 @@ class Edge:
 
     async def _leave(self) -> None:
         self._cancel_flush()
-        self._post.flush()
+        if self._failed:  # in the middle of something: half of it must not be committed
+            self._post.take_back()
+        else:
+            self._post.flush()
         if self._connection.connected:
             self._post.presence(Presence(self._session, Status.SLEEPING))
             with contextlib.suppress(TimeoutError):
@@ -190,6 +193,11 @@ class Edge:
     def _fail(self, error: Exception) -> None:
         if not self._end.done():
             self._end.set_exception(error)
+
+    @property
+    def _failed(self) -> bool:
+        end = self._end
+        return end.done() and not end.cancelled() and end.exception() is not None
 
     def _stop(self) -> None:
         log.info("asked to stop")

@@ -121,6 +121,11 @@ class Post:
         self._store.commit()
         self._send_waiting()
 
+    def take_back(self) -> None:
+        """Forget what is not committed, and what was to tell of it."""
+        self._store.rollback()
+        self._waiting.clear()
+
     def close(self) -> None:
         """Commit the counts of what came and went after everything else."""
         self._settle()

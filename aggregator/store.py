@@ -86,6 +86,11 @@ class Store:
         if self.dirty:
             self._db.execute("COMMIT")
 
+    def rollback(self) -> None:
+        """Take back everything that is not committed."""
+        if self.dirty:
+            self._db.execute("ROLLBACK")
+
     def count(self, totals: Totals, more: Mapping[str, Sequence[int]]) -> None:
         """Write the traffic until now, and what each device added since: bytes up and down."""
         self._write(
@@ -103,8 +108,7 @@ class Store:
         """Drop what is not committed; leave one plain file that needs no log beside it."""
         if self._lock < 0:
             return
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+        self.rollback()
         with contextlib.suppress(sqlite3.OperationalError):  # somebody reads: the log may stay
             self._db.execute("PRAGMA journal_mode=DELETE")
         self._db.close()

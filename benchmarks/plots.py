@@ -1,4 +1,4 @@
-"""Where plots go: to runs/, beside what runs leave; those in docs/ are copies of them."""
+"""Where plots go: to runs/, beside what runs leave."""
 
 from __future__ import annotations
 

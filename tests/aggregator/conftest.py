@@ -355,12 +355,12 @@ def asked(rig, device):
 
 @pytest.fixture
 def fleet(device, unique):
-    """fleet(endpoint) connects four devices and gives them by name."""
+    """fleet(broker) connects four devices and gives them by name."""
     name = unique.replace("_", "-")[:32]
 
-    async def connect(endpoint, think=0.0, **kinds):
+    async def connect(broker, think=0.0, **kinds):
         made = {n: device(n, samples=10 + i, **kinds.get(n, {})) for i, n in enumerate(NAMES)}
-        members = {n: Member(each, endpoint, name, think) for n, each in made.items()}
+        members = {n: Member(each, broker, name, think) for n, each in made.items()}
         for member in members.values():
             await member.connection.connect(5)
         return members

@@ -1,4 +1,4 @@
-"""Test devices on a real broker, and the aggregator that the tests call for them."""
+"""Test devices on a broker, and the aggregator that the tests call for them."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ from aggregator.errors import NoRunError
 from aggregator.records import read_record
 from aggregator.service import aggregate
 from aggregator.settings import FederatedSettings
-from mqtt_client.connection import Connection
+from mqtt_client.client import client_of
 from wire.cbor import decode, encode
 from wire.messages import Offer, Presence, Status
 from wire.settings import WireSettings
@@ -20,15 +20,17 @@ BASE = Path(__file__).parents[1] / "fixtures" / "conv.tflite"
 class Member:
     """A test device on a connection of its own; it takes `think` seconds over an update."""
 
-    def __init__(self, device, endpoint, fleet, think=0.0):
+    def __init__(self, device, broker, fleet, think=0.0):
         self.device, self.think = device, think
         self.topics = Topics(fleet)
         self.left = asyncio.Event()
-        self.connection = Connection(
-            endpoint,
+        self.errors = []
+        self.connection = client_of(
+            broker,
             f"{fleet}-{device.name}",
             on_message=self.hear,
             on_connect=lambda: self.say(device.connect()),
+            on_error=self.errors.append,
             will=lambda: (
                 self.topics.state(device.name),
                 encode(Presence(device.session + 1, Status.LOST)),
@@ -55,14 +57,15 @@ async def leave(members):
     """Wait until all have done their part, and disconnect them."""
     for member in members.values():
         await asyncio.wait_for(member.left.wait(), 60)
+        assert not member.errors
         await member.connection.drain(5)
         await member.connection.disconnect()
 
 
-def call(endpoint, fleet, directory, **given):
+def call(broker, fleet, directory, **given):
     """aggregate(), with what the tests have in common."""
     arguments = {
-        "broker": endpoint,
+        "broker": broker,
         "fleet": fleet.name,
         "base": BASE.read_bytes(),
         "run_dir": directory,

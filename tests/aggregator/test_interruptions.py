@@ -2,18 +2,22 @@
 
 import asyncio
 import signal
+import sqlite3
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from aggregator.records import read_record
 from aggregator.settings import FederatedSettings
+from aggregator.store import Store
 from mqtt_broker.broker import start
 from mqtt_broker.mosquitto import find_mosquitto
 from mqtt_broker.settings import BrokerSettings
 from mqtt_client.connection import Connection
+from mqtt_client.memory import MemoryBroker
 from tests.aggregator.members import NAMES, accepted, call, leave, rounds_done
 from wire.cbor import decode
 from wire.messages import Presence, Reason, Status, Verdict
@@ -104,6 +108,42 @@ def test_a_termination_is_clean_and_the_run_goes_on_where_it_stopped(
         Presence(2, Status.ONLINE),
         Presence(2, Status.SLEEPING),
     ]
+
+
+def test_whichever_write_fails_the_next_process_ends_the_run_as_if_none_had(
+    fleet, expected, tmp_path, monkeypatch
+):
+    write, settings = Store._write, FederatedSettings(rounds=2, deadline=20.0)
+
+    async def serve(directory):
+        broker = MemoryBroker()
+        members = await fleet(broker)
+        await call(broker, fleet, directory, settings=settings)
+        await leave(members)
+
+    def failing(at):
+        made = count()
+
+        def fail_at(store, sql, values):
+            if next(made) == at:
+                raise sqlite3.OperationalError("disk I/O error")
+            return write(store, sql, values)
+
+        return fail_at
+
+    whole = expected(2)
+    for at in count():
+        directory = tmp_path / f"run-{at}"
+        monkeypatch.setattr(Store, "_write", failing(at))
+        try:
+            asyncio.run(serve(directory))
+            break
+        except sqlite3.OperationalError:
+            monkeypatch.setattr(Store, "_write", write)
+            asyncio.run(serve(directory))
+        assert (directory / "model.tflite").read_bytes() == whole, f"write {at} failed"
+        assert accepted(directory) == [4, 4], f"write {at} failed"
+    assert at > 20  # there were so many
 
 
 def test_a_run_goes_on_over_a_restart_of_the_broker(fleet, expected, tmp_path):

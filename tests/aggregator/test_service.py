@@ -4,11 +4,14 @@ import asyncio
 
 import pytest
 
+from aggregator import edge
 from aggregator.errors import QuorumLostError, StoreMismatchError
 from aggregator.records import read_record
 from aggregator.settings import FederatedSettings
+from aggregator.store import Store
 from mqtt_client.connection import Connection
 from mqtt_client.endpoint import BrokerUnreachable, Endpoint
+from mqtt_client.memory import MemoryBroker
 from tests.aggregator.members import NAMES, accepted, call, leave
 from wire.cbor import decode, encode
 from wire.messages import Phase, Presence, Status
@@ -79,6 +82,50 @@ def test_bytes_are_what_the_connections_of_both_sides_count(mosquitto, fleet, tm
     assert {d.device: (d.bytes_up + birth, d.bytes_down) for d in record.devices} == {
         name: (each.bytes_out, each.bytes_in) for name, each in traffic.items()
     }
+
+
+def test_a_round_ends_and_the_next_begins_in_one_commit(fleet, tmp_path, monkeypatch):
+    monkeypatch.setattr(edge, "COMPANY", 60.0)  # what rounds wait for is committed with them
+    commit, made = Store.commit, []
+
+    def counted(store):
+        made.append(store.dirty)
+        commit(store)
+
+    async def run():
+        monkeypatch.setattr(Store, "commit", counted)
+        at_round = []
+        broker = MemoryBroker()
+        members = await fleet(broker)
+        await call(
+            *(broker, fleet, tmp_path / "run"),
+            settings=FederatedSettings(rounds=6),
+            on_round=lambda record: at_round.append((record.number, sum(made))),
+        )
+        await leave(members)
+        return dict(at_round)
+
+    commits = asyncio.run(run())
+    assert [commits[number] - commits[1] for number in range(2, 7)] == [1, 2, 3, 4, 5]
+
+
+def test_model_files_follow_a_run_that_goes_on(fleet, tmp_path, monkeypatch):
+    monkeypatch.setattr(edge, "WRITE", 0.0)
+    monkeypatch.setattr(edge, "TICK", 0.01)
+    newest, seen = tmp_path / "run" / "model.tflite", []
+
+    async def run():
+        broker = MemoryBroker()
+        members = await fleet(broker, think=0.05)
+        await call(
+            *(broker, fleet, tmp_path / "run"),
+            settings=FederatedSettings(rounds=5),
+            on_round=lambda _: seen.append(newest.read_bytes() if newest.exists() else b""),
+        )
+        await leave(members)
+
+    asyncio.run(run())
+    assert seen[-1] not in (b"", seen[1], newest.read_bytes())
 
 
 def test_a_fleet_that_cannot_ends_the_run_with_an_error(mosquitto, fleet, tmp_path):
