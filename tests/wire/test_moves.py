@@ -162,6 +162,14 @@ def test_a_channel_that_no_scale_has_is_not_looked_up():
             )
 
 
+def test_moves_that_end_too_soon_are_refused_where_they_end():
+    """Among the tests of a core that is checked (tests/core/test_checked.py): not behind it."""
+    codes, mask = np.zeros(2000, np.int32), np.ones(2000, np.bool_)
+    for data in (bytes(1000), b"\x80" * 4, bytes(1995) + b"\x80" * 4):
+        with pytest.raises(CodedError, match="BAD_DATA"):
+            compiled.read_moves(data, codes, mask)
+
+
 def test_arrays_that_do_not_belong_together_are_not_read():
     codes, mask = np.zeros(4, np.int32), np.ones(4, np.bool_)
     changed, ratios = np.array([True]), np.float32([2.0])
@@ -169,7 +177,8 @@ def test_arrays_that_do_not_belong_together_are_not_read():
         lambda: compiled.find_moves(codes[:3], codes, mask),
         lambda: compiled.find_moves(codes, codes, mask[:3]),
         lambda: compiled.read_moves(bytes(4), codes, mask[:3]),
-        lambda: compiled.add_moves(codes[:3], codes, mask),
+        lambda: compiled.add_moves(np.zeros(3, np.int32), codes, mask),  # nothing lies behind it
+        lambda: compiled.add_moves(np.zeros(5, np.int32), codes, mask),
         lambda: compiled.add_moves(codes, codes[:3], mask[:3]),
         lambda: compiled.carry_codes(codes, changed, ratios, codes[:3], mask),
         lambda: compiled.carry_codes(codes, changed[:0], ratios, codes, mask),
