@@ -10,7 +10,7 @@ from wire.difference import Codes, Frame, apply_difference, carried, encode_diff
 from wire.errors import CodecError
 
 LOW, HIGH = -(2**31), 2**31 - 1
-FAR = 2**30 + 1
+MOST = 2**30  # that the coder of differences takes
 
 STEPS = {
     "hardly any": lambda rng, n: rng.normal(0, 1, n) * (rng.random(n) < 0.1),
@@ -18,7 +18,8 @@ STEPS = {
     "by little": lambda rng, n: rng.normal(0, 1, n),
     "by much": lambda rng, n: rng.normal(0, 60, n),
     "beyond the last that counts": lambda rng, n: rng.normal(0, 3000, n),
-    "one far": lambda rng, n: np.where(np.arange(n) == n // 2, FAR, rng.normal(0, 1, n)),
+    "one far": lambda rng, n: np.where(np.arange(n) == n // 2, MOST, rng.normal(0, 1, n)),
+    "one too far": lambda rng, n: np.where(np.arange(n) == n // 2, MOST + 1, rng.normal(0, 1, n)),
     "not at all": lambda _, n: np.zeros(n),
     "between the ends of int32": lambda rng, n: rng.choice([float(LOW), 0.0, float(HIGH)], n),
 }
