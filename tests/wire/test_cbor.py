@@ -1,6 +1,7 @@
 """Messages as CBOR: literal bytes, the round trip, and what is refused."""
 
 import math
+import tracemalloc
 from dataclasses import MISSING, FrozenInstanceError, fields, replace
 
 import cbor2
@@ -350,6 +351,21 @@ def test_what_is_in_a_map_or_an_array_leaves_less_room_for_all_that_follows():
         assert len(read_item(b"\x82" + part + last)) == 2
         with pytest.raises(WireError, match="more items"):
             read_item(b"\x83" + part + part + last)
+
+
+def test_the_memory_of_reading_is_that_of_a_few_objects_and_of_the_strings():
+    items = (b"\x00", b"\xfb" + bytes(8), b"\x1b" + b"\xff" * 8, b"\x64\xf0\x9f\x98\x80", b"\x80")
+    crowds = [_head(4, MAX_ITEMS - 1) + item * (MAX_ITEMS - 1) for item in items]
+    text = b"a" * 100_000 + "\U0001f600".encode()  # the last makes every character four bytes
+    for data, most in (
+        *((crowd, 40_000) for crowd in crowds),
+        (_head(3, len(text)) + text, 602_000),
+    ):
+        tracemalloc.start()
+        read_item(data)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < most
 
 
 @pytest.mark.parametrize("info", [28, 29, 30])
