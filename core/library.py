@@ -43,8 +43,12 @@ def library() -> ctypes.CDLL:
         raise NoCoreError(path, error) from error
 
 
+@cache
 def present() -> bool:
-    """Whether the core can be loaded: what has a reference in Python does without."""
+    """Whether the core can be loaded: what has a reference in Python does without.
+
+    Found out once: where there is none, `library` asks the loader each time.
+    """
     try:
         library()
     except NoCoreError:

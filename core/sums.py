@@ -33,6 +33,7 @@ def within(values: F32, limit: float) -> bool:
 def add_rounded(total: NDArray[np.int64], values: F32, factor: float) -> None:
     """Add factor · values (n,) to total (n,), each product rounded to an integer, half to even.
 
+    The product is that of doubles: exact for a factor of at most 29 significant bits.
     total: made by the caller as one whole.  No product or total may reach 2^63 in size.
     """
     assert total.shape == values.shape

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 from wire.errors import WireError
-from wire.fields import Spec, spec_of
+from wire.fields import Derived, Spec, spec_of
 from wire.items import ARRAY, BYTES, MAP, TEXT, UINT, head, read_item, real_item
 from wire.messages import MAX_BLOCK, TYPES, Message
 
@@ -25,7 +25,6 @@ _TYPE_FIELD = {cls: head(UINT, 0) + head(UINT, number) for number, cls in TYPES.
 
 _Read = Callable[[Any, str], Any]  # from CBOR's types; is given the name of the part around it
 _Write = Callable[[Any, str], bytes]  # as CBOR, behind the key
-_Derive = Callable[[Mapping[str, Any]], Any]  # from the values of other fields, or MISSING
 
 
 class _Plan(NamedTuple):
@@ -34,7 +33,7 @@ class _Plan(NamedTuple):
     readers: dict[int, tuple[str, _Read]]  # by key: the field's name, and what reads it
     writers: dict[str, _Write]  # ascending by key
     defaults: dict[str, Any]  # of the fields that have one
-    derived: dict[str, _Derive]  # of the fields whose default follows from others
+    derived: dict[str, Derived]  # of those whose default follows from a field that is not here
 
 
 def encode(message: Message) -> bytes:
@@ -86,9 +85,12 @@ def _read_part(cls: type[Any], body: Any, where: str) -> Any:
 
 def _complete(plan: _Plan, values: dict[str, Any], where: str) -> None:
     """Put in what follows from other fields; WireError if something is still missing."""
-    for name, derive in plan.derived.items():
-        if name not in values and (value := derive(values)) is not MISSING:
-            values[name] = value
+    derivable = [name for name in plan.derived if name not in values]
+    if len(values) + len(derivable) == len(plan.readers):  # all that they may follow from is here
+        for name in derivable:
+            source, make = plan.derived[name]
+            if (value := make(values[source])) is not MISSING:
+                values[name] = value
     if len(values) < len(plan.readers):
         key, name = next((k, name) for k, (name, _) in plan.readers.items() if name not in values)
         raise WireError(f"{where}.{name} (key {key})", "nothing", "a value: it is required")
@@ -98,8 +100,8 @@ def _write_part(part: Any, where: str, first: bytes = b"") -> bytes:
     """The map of a part; `first`: a field before the others."""
     plan, values = _PLANS[type(part)], vars(part)
     usual = plan.defaults
-    for name, derive in plan.derived.items():
-        usual = {**usual, name: derive(values)}
+    for name, (source, make) in plan.derived.items():
+        usual = {**usual, name: make(values[source])}
     items = [first] if first else []
     for name, write in plan.writers.items():
         value = values[name]
@@ -120,15 +122,13 @@ def _plans(*classes: type[Any]) -> dict[type[Any], _Plan]:
             if f.default is not MISSING:
                 plan.defaults[f.name] = f.default
             if spec.derived is not None:
-                plan.derived[f.name] = _deriving(*spec.derived)
+                plan.derived[f.name] = spec.derived
             if spec.of is not None:
                 plans |= _plans(spec.of)
         assert list(plan.readers) == sorted(plan.readers)
+        sources = {source for source, _ in plan.derived.values()}
+        assert sources <= plan.writers.keys() - plan.derived.keys()
     return plans
-
-
-def _deriving(source: str, make: Callable[[Any], Any]) -> _Derive:
-    return lambda values: make(values[source])
 
 
 # A field is named by the part that it is in and its own name: they are joined only to say
@@ -266,7 +266,7 @@ _STRINGS: dict[str, tuple[type[Any], int, Callable[[Any], int], str]] = {
 def _float32(value: float, part: str, name: str) -> float:
     try:
         rounded: float = _FLOAT32.unpack(_FLOAT32.pack(value))[0]
-    except OverflowError:
+    except (OverflowError, struct.error):  # beyond float32; an int beyond a double
         rounded = math.inf
     if not math.isfinite(rounded):
         raise WireError(f"{part}.{name}", _show(value), "a finite float32")
@@ -294,6 +294,8 @@ def _show(value: Any) -> str:
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, str):
         return f"{len(value)} characters {value[:24]!r}"
+    if isinstance(value, int) and value.bit_length() > 64:  # the longest have no repr
+        return f"an integer of {value.bit_length()} bits"
     return repr(value)[:48]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 PREFIX = "microfed/v1"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _WRITTEN = re.compile(
-    f"{PREFIX}/([^/]+)/(?:d/({_NAME.pattern})/(state|up)|g/({_NAME.pattern})/state)"
+    f"{PREFIX}/({_NAME.pattern})/(?:d/({_NAME.pattern})/(state|up)|g/({_NAME.pattern})/state)"
 )
 
 

@@ -93,9 +93,10 @@ def test_the_largest_updates_of_a_whole_cohort_do_not_overflow(cohort):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 64.00001, -65.0])
 @pytest.mark.usefixtures("anywhere")
 def test_a_value_that_is_not_finite_or_too_large_is_refused(bad):
-    values = np.float32([0, bad, 0, 999])
-    with pytest.raises(OutOfRangeError, match=f"holds {values[1]};.*-64 to 64"):
-        plausible(values)
+    alone, first = np.float32([0, bad, 0]), np.float32([0, bad, 999, -999])
+    for values in (alone, first):
+        with pytest.raises(OutOfRangeError, match=f"holds {values[1]};.*-64 to 64"):
+            plausible(values)
 
 
 @pytest.mark.usefixtures("anywhere")

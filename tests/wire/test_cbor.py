@@ -1,6 +1,7 @@
 """Messages as CBOR: literal bytes, the round trip, and what is refused."""
 
 import math
+import tracemalloc
 from dataclasses import MISSING, FrozenInstanceError, fields, replace
 
 import cbor2
@@ -102,6 +103,16 @@ def test_an_offer_with_neither_manifest_nor_update_is_refused():
     body = cbor2.loads(encode(EXAMPLES[6]))
     del body[8]
     with pytest.raises(WireError, match=r"Offer.manifest \(key 8\): found nothing"):
+        decode(cbor2.dumps(body))
+
+
+@pytest.mark.parametrize("key", [1, 2, 3, 4, 5, 6, 7])
+def test_an_update_is_not_hashed_for_an_offer_that_lacks_a_field(key, monkeypatch):
+    data = b"\x01\x02\x03"
+    body = cbor2.loads(encode(replace(EXAMPLES[6], data=data, manifest=MANIFEST)))
+    del body[8], body[key]
+    monkeypatch.setattr("wire.messages.digest_of", lambda _: pytest.fail("was hashed"))
+    with pytest.raises(WireError, match=rf"Offer\.\w+ \(key {key}\): found nothing"):
         decode(cbor2.dumps(body))
 
 
@@ -216,6 +227,14 @@ def test_encoding_checks_the_same_bounds(message):
                 encode(replace(message, **{f.name: value}))
 
 
+@pytest.mark.parametrize("huge", [10**39, 10**400, -(10**400), 10**5000], ids=int.bit_length)
+def test_an_integer_beyond_every_float_is_not_sent(huge):
+    for field in ("loss_after", "samples"):
+        found = f"Offer.{field}: found an integer of {huge.bit_length()} bits"
+        with pytest.raises(WireError, match=found):
+            encode(replace(EXAMPLES[6], **{field: huge}))
+
+
 def test_text_that_is_not_unicode_is_not_sent():
     with pytest.raises(WireError, match=r"Hello.board"):
         encode(replace(EXAMPLES[1], board="\ud800"))
@@ -308,18 +327,52 @@ def test_deep_nesting_and_crowds_are_refused():
             decode(payload)
 
 
+def _pairs(n):
+    """A map of so many keys, of two bytes each."""
+    return b"\xb8" + bytes([n]) + b"".join(bytes([24, i, 0]) for i in range(n))
+
+
 def test_the_limits_hold_to_the_item_and_to_the_level():
     last = MAX_ITEMS - 1  # beside the array itself; a pair counts twice
-    pairs = b"\xb8" + bytes([last // 2]) + b"".join(bytes([24, i, 0]) for i in range(last // 2))
     for level in (b"\x81", b"\xa1\x01"):
         assert read_item(level * (MAX_DEPTH - 1) + b"\x80")
-        with pytest.raises(WireError, match="more items"):
-            read_item(level * MAX_DEPTH + b"\x80")
+        for deepest in (b"\x80", b"\x00"):
+            with pytest.raises(WireError, match="more items"):
+                read_item(level * MAX_DEPTH + deepest)
     assert len(read_item(_head(4, last) + bytes(last))) == last
-    assert len(read_item(pairs)) == last // 2
-    for crowd in (_head(4, last + 1) + bytes(last + 1), b"\x83" + pairs + bytes(2)):
+    assert len(read_item(_pairs(last // 2))) == last // 2
+    for crowd in (_head(4, last + 1) + bytes(last + 1), b"\x83" + _pairs(last // 2) + bytes(2)):
         with pytest.raises(WireError, match="more items"):
             read_item(crowd)
+
+
+def test_what_is_in_a_map_or_an_array_leaves_less_room_for_all_that_follows():
+    for part, last in ((_pairs(70), _pairs(1)), (_head(4, 140) + bytes(140), b"\x82" + bytes(2))):
+        assert len(read_item(b"\x82" + part + last)) == 2
+        with pytest.raises(WireError, match="more items"):
+            read_item(b"\x83" + part + part + last)
+
+
+def test_the_memory_of_reading_is_that_of_a_few_objects_and_of_the_strings():
+    items = (b"\x00", b"\xfb" + bytes(8), b"\x1b" + b"\xff" * 8, b"\x64\xf0\x9f\x98\x80", b"\x80")
+    crowds = [_head(4, MAX_ITEMS - 1) + item * (MAX_ITEMS - 1) for item in items]
+    text = b"a" * 100_000 + "\U0001f600".encode()  # the last makes every character four bytes
+    for data, most in (
+        *((crowd, 40_000) for crowd in crowds),
+        (_head(3, len(text)) + text, 602_000),
+    ):
+        tracemalloc.start()
+        read_item(data)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < most
+
+
+@pytest.mark.parametrize("info", [28, 29, 30])
+def test_reserved_lengths_are_refused_whatever_follows(info):
+    for major in range(8):
+        with pytest.raises(WireError, match=f"additional information {info}"):
+            read_item(bytes([major << 5 | info]) + bytes(64))
 
 
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)

@@ -10,7 +10,7 @@ from wire.difference import Codes, Frame, apply_difference, carried, encode_diff
 from wire.errors import CodecError
 
 LOW, HIGH = -(2**31), 2**31 - 1
-FAR = 2**30 + 1
+MOST = 2**30  # that the coder of differences takes
 
 STEPS = {
     "hardly any": lambda rng, n: rng.normal(0, 1, n) * (rng.random(n) < 0.1),
@@ -18,7 +18,8 @@ STEPS = {
     "by little": lambda rng, n: rng.normal(0, 1, n),
     "by much": lambda rng, n: rng.normal(0, 60, n),
     "beyond the last that counts": lambda rng, n: rng.normal(0, 3000, n),
-    "one far": lambda rng, n: np.where(np.arange(n) == n // 2, FAR, rng.normal(0, 1, n)),
+    "one far": lambda rng, n: np.where(np.arange(n) == n // 2, MOST, rng.normal(0, 1, n)),
+    "one too far": lambda rng, n: np.where(np.arange(n) == n // 2, MOST + 1, rng.normal(0, 1, n)),
     "not at all": lambda _, n: np.zeros(n),
     "between the ends of int32": lambda rng, n: rng.choice([float(LOW), 0.0, float(HIGH)], n),
 }
@@ -162,6 +163,14 @@ def test_a_channel_that_no_scale_has_is_not_looked_up():
             )
 
 
+def test_moves_that_end_too_soon_are_refused_where_they_end():
+    """Among the tests of a core that is checked (tests/core/test_checked.py): not behind it."""
+    codes, mask = np.zeros(2000, np.int32), np.ones(2000, np.bool_)
+    for data in (bytes(1000), b"\x80" * 4, bytes(1995) + b"\x80" * 4):
+        with pytest.raises(CodedError, match="BAD_DATA"):
+            compiled.read_moves(data, codes, mask)
+
+
 def test_arrays_that_do_not_belong_together_are_not_read():
     codes, mask = np.zeros(4, np.int32), np.ones(4, np.bool_)
     changed, ratios = np.array([True]), np.float32([2.0])
@@ -169,7 +178,8 @@ def test_arrays_that_do_not_belong_together_are_not_read():
         lambda: compiled.find_moves(codes[:3], codes, mask),
         lambda: compiled.find_moves(codes, codes, mask[:3]),
         lambda: compiled.read_moves(bytes(4), codes, mask[:3]),
-        lambda: compiled.add_moves(codes[:3], codes, mask),
+        lambda: compiled.add_moves(np.zeros(3, np.int32), codes, mask),  # nothing lies behind it
+        lambda: compiled.add_moves(np.zeros(5, np.int32), codes, mask),
         lambda: compiled.add_moves(codes, codes[:3], mask[:3]),
         lambda: compiled.carry_codes(codes, changed, ratios, codes[:3], mask),
         lambda: compiled.carry_codes(codes, changed[:0], ratios, codes, mask),

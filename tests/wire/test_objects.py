@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from wire.base import Form, Run, coded, pack_base, unpack_base
+from wire.codecs.microfed import MOST
 from wire.difference import (
     Codes,
     Frame,
@@ -178,6 +179,18 @@ def test_a_code_that_moves_too_far_for_the_coder_leaves_the_others_packed():
     data = encode_difference(old, version([-1, *old.codes[1:]], [1.0]), frame)
     assert data[0] < 2
     assert len(data) < 40
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_code_may_move_by_two_to_the_thirty_in_the_coder_and_no_further(sign):
+    """At the very end packing takes a byte less, but nobody tries it."""
+    frame = Frame(np.ones(40, np.bool_), np.zeros(40, np.int32))
+    old = version(np.zeros(40), [1.0])
+    for move, ways in ((MOST, {2}), (MOST + 1, {0, 1})):
+        new = version([*old.codes[1:], sign * move], [1.0])
+        data = encode_difference(old, new, frame)
+        assert data[0] in ways, move
+        same(apply_difference(data, old, frame), new)
 
 
 # fmt: off
