@@ -23,11 +23,14 @@ def proceed(turn: Turn) -> None:
     if known is not None:
         _train(turn, known)
         return
+    # Before anything is taken, and not after: where the task's own objects lead to another
+    # version than it names, that would be given up and come to again for ever.
+    _fall_back(turn)
     before = len(turn.effects)
     _go_on(turn)
-    match turn.effects[before:]:
-        case [Train(model=model)] if task.data:  # all came inside the task, and was sound
-            models.remember(held, task, model)
+    did = turn.effects[before:]
+    if task.data and len(did) == 1 and isinstance(did[0], Train):  # all was inside, and sound
+        models.remember(held, task, did[0].model)
 
 
 def _train(turn: Turn, model: Model) -> None:
@@ -40,7 +43,6 @@ def _train(turn: Turn, model: Model) -> None:
 
 
 def _go_on(turn: Turn) -> None:
-    _fall_back(turn)
     device, task = turn.device, turn.job.task
     if device.model and _is_what(task, device.model):
         _train(turn, device.model)

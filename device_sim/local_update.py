@@ -55,8 +55,8 @@ class LocalUpdate(NamedTuple):
         if training.size:
             before, after = training.losses
             return Update(training.update, training.samples.count, before, after, self.kept)
-        if training.status != Status.OK or task.codec == Peaks.name:
-            return self()  # it fails again, and says what of
+        if training.status == Status.OK and task.codec == Peaks.name:
+            return self()  # what came out cannot be coded, and the codec in Python says why
         return self._coded(Native.trained(training, task.recipe))
 
     @property

@@ -132,7 +132,9 @@ class Models:
         start = held.path if held else b""
         for known, begun, ended in self._ways:
             if known is task and begun == start:
-                return self._models.get(ended)
+                model = self._models.get(ended)
+                if model is not None:  # else it may be held again, come to on another path
+                    return model
         return None
 
     def remember(self, held: Model | None, task: Task, model: Model) -> None:

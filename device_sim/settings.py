@@ -30,7 +30,13 @@ class FleetSettings(BaseModel):
         "have. memory: broker, aggregator and devices in one process, no sockets: for sweeps. "
         "The same messages and results with each",
     )
-    gateway: int = Field(100, ge=1, le=1000, description="devices behind one gateway")
+    gateway: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description='devices behind one gateway, with transport = "gateway" (in memory all of '
+        "them are on one line)",
+    )
     board: str = Field(
         "esp32",
         min_length=1,

@@ -19,7 +19,7 @@ from wire.messages import (
 )
 
 # NamedTuple._replace looks every field up, changed or not, and takes twice as long.
-PLACE = {name: place for place, name in enumerate(Device._fields)}
+_PLACE = {name: place for place, name in enumerate(Device._fields)}
 
 
 class Turn:
@@ -42,7 +42,7 @@ class Turn:
         """Replace fields of the device."""
         values = list(self.device)
         for name, value in fields.items():
-            values[PLACE[name]] = value
+            values[_PLACE[name]] = value
         self.device = Device._make(values)
 
     def change_job(self, **fields: Any) -> None:

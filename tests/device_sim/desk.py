@@ -13,11 +13,12 @@ from wire.topics import Topics
 
 
 class Desk:
-    """A scripted aggregator's connection; it notes every Presence."""
+    """A scripted aggregator's connection; it notes every Presence, of gateways apart."""
 
     def __init__(self, endpoint, fleet, script):
         self.script, self.topics = script, Topics(fleet)
         self.presences = []
+        self.gateways = []
         self.hellos = []
         self.deaf = False
         self.connection = Connection(endpoint, f"{fleet}-a", on_message=self.hear)
@@ -37,10 +38,11 @@ class Desk:
     def hear(self, topic, payload):
         if self.deaf or not payload:
             return
-        device, _ = self.topics.sender(topic)
+        device, channel = self.topics.sender(topic)
         message = decode(payload)
         if isinstance(message, Presence):
-            self.presences.append((device, message.session, message.status))
+            noted = self.gateways if channel == "gateway" else self.presences
+            noted.append((device, message.session, message.status))
         if isinstance(message, Hello):
             self.hellos.append((device, message))
         for to, answer in self.script.hear(device, message):

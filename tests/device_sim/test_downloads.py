@@ -7,7 +7,7 @@ import pytest
 
 from device_sim.events import Lost, Train
 from wire.difference import check_of
-from wire.messages import Block, Decline, Hello, Kind, Refusal
+from wire.messages import Block, Decline, Hello, Kind, Need, Refusal
 from wire.objects import manifest_of
 
 
@@ -20,8 +20,12 @@ def test_the_next_round_brings_only_a_difference(ready, world):
 
 def with_objects_inside(world, *manifests):
     """A task for version 1 that brings these objects."""
-    task = world.task(1, 1, objects=manifests)
-    return replace(task, data=b"".join(world.objects[m.id] for m in manifests))
+    return with_objects_of(world, world.task(1, 1, objects=manifests))
+
+
+def with_objects_of(world, task):
+    """A task that brings the objects that it names."""
+    return replace(task, data=b"".join(world.objects[m.id] for m in task.objects))
 
 
 def test_objects_inside_a_task_need_not_be_pulled(bench, world):
@@ -181,6 +185,32 @@ def test_a_task_for_a_model_that_cannot_be_reached_is_answered_with_a_hello(read
     assert ready.hear(task) == []  # not a Hello for each: that could go on for ever
     ready.pull(world, ready.hear(world.task(1, 3, objects=(world.difference(0, 3),))))
     assert [train.model.version for train in ready.did(Train)] == [3]
+
+
+def leading_elsewhere(world):
+    """A task for version 2 whose objects end at version 1."""
+    return world.task(1, 2, objects=(world.base, world.difference(0, 1)))
+
+
+def test_objects_inside_a_task_that_lead_elsewhere_are_applied_once(bench, world):
+    device, task = bench(), leading_elsewhere(world)
+    [hello] = device.hear(with_objects_of(world, task))
+    assert (hello.base, hello.version) == (world.digest, 1)
+    assert device.refusals == ["task: out of step"]
+    assert device.did(Train) == []
+
+
+def test_objects_in_blocks_that_lead_elsewhere_are_pulled_once(bench, world):
+    device, task = bench(), leading_elsewhere(world)
+    answers, asked = device.hear(task), []
+    while isinstance(answers[-1], Need) and len(asked) < 100:
+        asked.append(answers[-1])
+        answers = device.hear(*world.blocks(answers[-1]))
+    assert {need.id for need in asked} == {manifest.id for manifest in task.objects}
+    [hello] = answers
+    assert (hello.base, hello.version) == (world.digest, 1)
+    assert device.refusals == ["task: out of step"]
+    assert device.did(Train) == []
 
 
 def holding_version_2(ready, world):

@@ -86,6 +86,17 @@ def test_sigterm_makes_every_device_say_goodbye(mosquitto, unique, shards, scrip
     assert list(tally.devices) == list(devices)
 
 
+def test_gateways_say_that_they_come_and_that_they_go(mosquitto, unique, shards, script):
+    devices = shards(5)
+    aggregator = script(list(devices), rounds=1)
+    behind = {"transport": "gateway", "gateway": 3}
+    _, desk = run(mosquitto.endpoint, unique, devices, aggregator, **behind)
+    for name in ("dev-0000", "dev-0003"):
+        said = [status for gateway, _, status in desk.gateways if gateway == name]
+        assert said == [Status.ONLINE, Status.SLEEPING]
+    assert len(desk.gateways) == 4
+
+
 def test_a_fleet_without_a_broker_says_so(shards):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -78,6 +78,27 @@ def test_the_threads_of_the_core_give_the_same_bytes(codec, budget, shard, world
     pool.close()
 
 
+def in_the_core(work):
+    """A work whose training a thread of the core's does; its rest is this one's."""
+    pool = Pool(1)
+    pool.give(work.begin(), None)
+    training, _ = pool.take()
+    pool.close()
+    return work.finish(training)
+
+
+@pytest.mark.skipif(not present(), reason="the C core is not compiled")
+def test_the_threads_of_the_core_train_each_version_from_its_own_weights(shard, world):
+    models, difference = Models(Native, 2**20), world.difference(0, 1)
+    start = models.base(world.packed, world.base, world.digest)
+    later = models.advance(start, world.objects[difference.id], difference)
+    assert later.base.trainer is start.base.trainer
+    works = [LocalUpdate(model, shard, world.task(), "dev-1") for model in (start, later)]
+    one, other = (in_the_core(work) for work in works)
+    assert (one.data, other.data) == tuple(work().data for work in works)
+    assert one.loss_before != other.loss_before
+
+
 @pytest.mark.skipif(not present(), reason="the C core is not compiled")
 @pytest.mark.parametrize(
     ("rate", "error", "what"),
@@ -89,12 +110,23 @@ def test_what_cannot_be_coded_or_trained_says_the_same_from_either(rate, error, 
     work = LocalUpdate(model, shard, replace(world.task(), recipe=recipe, codec="peaks"), "dev-1")
     with pytest.raises(error, match=what) as alone:
         work()
-    pool = Pool(1)
-    pool.give(work.begin(), None)
-    training, _ = pool.take()
     with pytest.raises(error, match=re.escape(str(alone.value))):
-        work.finish(training)
-    pool.close()
+        in_the_core(work)
+
+
+@pytest.mark.skipif(not present(), reason="the C core is not compiled")
+@pytest.mark.parametrize("codec", ["peaks", "float32"])
+def test_a_training_that_diverged_in_the_core_is_not_done_again(codec, shard, world, monkeypatch):
+    def again(*_):
+        pytest.fail("it was trained a second time")
+
+    monkeypatch.setattr(Native, "train", again)
+    model = Models(Native, 2**20).base(world.packed, world.base, world.digest)
+    recipe = replace(world.task().recipe, learning_rate=3e38, epochs=9, momentum=0.9)
+    with pytest.raises(DivergedError, match="not finite"):
+        in_the_core(
+            LocalUpdate(model, shard, replace(world.task(), recipe=recipe, codec=codec), "d")
+        )
 
 
 def graph_and_layout(world):

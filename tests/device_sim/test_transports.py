@@ -52,11 +52,14 @@ def aggregation(folder, fleet, devices, broker):
     )
 
 
-def teach(folder, fleet, devices, broker=None, **settings):
-    """A whole run in this process: what the devices counted, and the run's record."""
+def teach(folder, fleet, devices, broker=MemoryBroker, **settings):
+    """A whole run in this process: what the devices counted, and the run's record.
+
+    `broker` says where it is, or makes it, on the run's loop.
+    """
 
     async def run():
-        where = broker or MemoryBroker()
+        where = broker()
         tally, finished = await asyncio.gather(
             run_fleet(
                 broker=where,
@@ -79,7 +82,7 @@ def teach(folder, fleet, devices, broker=None, **settings):
 def test_every_transport_ends_with_the_same_model(mosquitto, unique, devices, tmp_path):
     ends, spendings = {}, []
     for transport in ("mqtt", "gateway", "memory"):
-        broker = None if transport == "memory" else mosquitto.endpoint
+        broker = MemoryBroker if transport == "memory" else lambda: mosquitto.endpoint
         folder = tmp_path / transport
         tally, record = teach(
             folder, f"{unique[:20]}-{transport}", devices, broker, transport=transport
@@ -116,8 +119,29 @@ def test_training_in_the_time_of_devices_takes_as_long_and_ends_the_same(devices
     assert {device.energy.training > 0 for device in tally.devices.values()} == {True}
 
 
-def test_devices_that_vanish_behind_gateways_lose_nothing(devices, tmp_path):
-    tally, record = teach(tmp_path, "f", devices, transport="memory", dropout=1.0, away=0.05)
+def test_in_memory_all_devices_are_on_one_line(devices, tmp_path):
+    names = []
+
+    class Watched(MemoryBroker):
+        def join(self, client):
+            names.append(client.client_id)
+            super().join(client)
+
+    teach(tmp_path, "f", devices, Watched, transport="memory", gateway=3)
+    assert [name for name in names if name.startswith("f-g-")] == ["f-g-dev-0"]
+
+
+def test_devices_that_vanish_behind_gateways_lose_nothing(mosquitto, unique, devices, tmp_path):
+    lose_nothing(tmp_path, unique, devices, lambda: mosquitto.endpoint, transport="gateway")
+
+
+def test_devices_that_vanish_in_memory_lose_nothing(devices, tmp_path):
+    lose_nothing(tmp_path, "f", devices, transport="memory")
+
+
+def lose_nothing(folder, fleet, devices, *broker, **settings):
+    """A run whose devices vanish in every round."""
+    tally, record = teach(folder, fleet, devices, *broker, dropout=1.0, away=0.05, **settings)
     assert [r.accepted for r in record.rounds[1:]] == [4] * ROUNDS
     assert sum(device.dropouts for device in tally.devices.values()) > ROUNDS
     heard = {(name, number) for name, t in tally.devices.items() for number, _ in t.accepted}

@@ -1,7 +1,10 @@
 """Real nodes in a real fleet: their updates are the simulator's, byte for byte."""
 
+import asyncio
 import subprocess
+from hashlib import sha256
 
+import numpy as np
 import pytest
 
 from benchmarks.node_runs import differing, with_devices, with_nodes
@@ -12,7 +15,16 @@ from firmware.nodes import export_node
 from firmware.qemu import WARNINGS
 from mqtt_broker.broker import start
 from mqtt_broker.settings import BrokerSettings
+from mqtt_client.connection import Connection
 from tests.node.conftest import LONGEST, MODEL, experiment
+from tflite_models.graph import read_graph
+from tflite_models.parameters import layout_of, weights_of
+from wire.blocks import count, serve
+from wire.cbor import decode, encode
+from wire.difference import Codes, Frame, encode_difference
+from wire.messages import Announce, Hello, Kind, Need, Phase, Recipe, Task
+from wire.objects import manifest_of
+from wire.topics import Topics
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +123,53 @@ def test_a_long_update_is_pulled_block_by_block(broker, program, tmp_path):
     sent = [type(message).__name__ for _, message in real.sent]
     assert sent.count("Block") >= 3 * 2 * 2
     assert real.model == other.model
+
+
+def test_a_difference_that_leads_elsewhere_is_pulled_once(broker, program, tmp_path):
+    """To version 1, for a task of version 2: to write it for ever would wear the flash out."""
+    file, told = MODEL.read_bytes(), experiment("elsewhere")
+    layout = layout_of(read_graph(file))
+    start = weights_of(read_graph(file), layout)
+    nearer_zero = Codes(start.codes - np.sign(start.codes) * layout.mask, start.scales)
+    frame = Frame(layout.mask, layout.channels)
+    data = encode_difference(Codes(start.codes, start.scales), nearer_zero, frame)
+    difference = manifest_of(Kind.DIFFERENCE, data, 0, 1)
+    base = sha256(file).digest()
+    task = Task(1, 2, base, Recipe(1, 8, 0.05), "microfed", 7, 60, (difference,), check=99)
+    topics, hellos, pulled, enough = Topics(told.name), [], [], asyncio.Event()
+
+    def hear(topic, payload):
+        device, channel = topics.sender(topic)
+        match channel, decode(payload):
+            case "up", Hello() as hello:
+                hellos.append(hello.version)
+                answers = [] if hello.version else [task]
+            case "up", Need() as need:
+                answers = serve(need, {difference.id: data})
+                pulled.extend(block.index for block in answers)
+            case _:
+                return
+        for answer in answers:
+            aggregator.publish(topics.down(device), encode(answer))
+        if hellos[-1] or len(pulled) > 100:
+            enough.set()
+
+    async def live(fleet):
+        await aggregator.connect(10)
+        announced = Announce(1, Phase.TRAINING, 1, 2, base)
+        aggregator.publish(topics.announce, encode(announced), retain=True)
+        fleet.start(0)
+        await asyncio.wait_for(enough.wait(), 20)
+        aggregator.publish(topics.announce, b"", retain=True)
+        await aggregator.drain(5)
+        await aggregator.disconnect()
+
+    aggregator = Connection(broker, "elsewhere", on_message=hear)
+    aggregator.subscribe(topics.up("+"))
+    with RunningNodes() as nodes:
+        asyncio.run(live(Fleet(told, broker, program, tmp_path, nodes)))
+    assert hellos[-1] == 1, f"no end of it: {len(pulled)} blocks"
+    assert set(pulled) == set(range(count(len(data), 256)))
 
 
 def test_an_exported_node_compiles_by_itself(tmp_path):

@@ -63,6 +63,8 @@ static const mf_manifest *next_object(const mf_node *node) {
     return NULL;
 }
 
+static void go_on(mf_node *node);
+
 /* Throw a damaged object away and begin again, but not for ever. */
 static void fail(mf_node *node) {
     mf_refuse(node);
@@ -70,7 +72,7 @@ static void fail(mf_node *node) {
     if (++node->job.failures >= MF_MOST_FAILURES) {
         mf_decline_job(node, MF_FAILED);
     } else {
-        mf_proceed(node);
+        go_on(node);
     }
 }
 
@@ -105,7 +107,7 @@ static bool advance(mf_node *node) {
 static void complete(mf_node *node) {
     if (advance(node)) {
         node->pull.is_there = false;
-        mf_proceed(node);
+        go_on(node);
     } else {
         fail(node);
     }
@@ -115,9 +117,7 @@ static void ask(mf_node *node) {
     mf_say(node, MF_SAY_NEED);
 }
 
-/* Take the job's next step: train when the model is there, else pull what is missing. */
-void mf_proceed(mf_node *node) {
-    fall_back(node);
+static void go_on(mf_node *node) {
     if (is_what(node)) {
         node->pull.is_there = false;
         node->job.stage = mf_offer_known(node) ? MF_HAS_OFFERED : MF_AT_WORK;
@@ -147,6 +147,15 @@ void mf_proceed(mf_node *node) {
         mf_retry_postpone(&pull->retry, node->now);
         ask(node);
     }
+}
+
+/* Take the job's next step: train when the model is there, else pull what is missing.
+ *
+ * Before anything is pulled, and not after, it may begin at the base file: a version that the
+ * task's own objects lead to and that is not the one it names would be come to again for ever. */
+void mf_proceed(mf_node *node) {
+    fall_back(node);
+    go_on(node);
 }
 
 /* An object that came inside its task need not be pulled, unless it hashes wrong. */
