@@ -45,7 +45,7 @@ class Connection:
             first connect and at every reconnect.  The place to say who we are.
         on_error: given what a handler raised; the connection lives on.  By
             default the loop's exception handler, which logs a traceback.
-        will: what the broker publishes when this session dies.  A callable is
+        will: what the broker publishes when the session dies.  A callable is
             asked before each try to connect, for a will that names its session.
         keepalive: seconds; the broker gives the client up after 1.5 times that.
         max_packet: bytes; a larger publish raises PacketTooLarge, because a
